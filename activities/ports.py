@@ -1,0 +1,312 @@
+"""What activities need of the outside world. Drivers and the store fit these Protocols; `worker.wiring` joins them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.clusters import Condition
+from domain.errors import ErrorRecord
+from domain.hosts import Claim, Host, HostReport
+from domain.nodes import FoundNode, FoundSegment, Member, NodeFile, NodePlan, NodeRef, Segment
+from domain.overlays import Overlay
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class KeyPair:
+    """A certificate with its private key, both PEM. Never printed: it has no repr."""
+
+    cert_pem: bytes
+    key_pem: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Access:
+    """What it takes to speak to a cluster's native API: the authority's certificate and a client's pair."""
+
+    ca_pem: bytes
+    client: KeyPair
+
+
+class Pki(Protocol):
+    """Makes certificates (X.509, RFC 5280)."""
+
+    def authority(self, name: str) -> KeyPair:
+        """Make a certificate authority of its own."""
+        ...
+
+    def server(self, authority: KeyPair, *, name: str, names: Sequence[str], addresses: Sequence[str]) -> KeyPair:
+        """Issue a server's certificate that carries every name and address by which a client may reach it."""
+        ...
+
+    def client(self, authority: KeyPair, *, name: str) -> KeyPair:
+        """Issue a client's certificate."""
+        ...
+
+
+class Vault(Protocol):
+    """Seals secrets for rest. `context` binds a sealed value to its place: opening it elsewhere fails."""
+
+    def seal(self, secret: bytes, *, context: str) -> bytes:
+        """Return `secret` encrypted and authenticated."""
+        ...
+
+    def open(self, sealed: bytes, *, context: str) -> bytes:
+        """Return the secret; raise `CarinaError` if it was sealed under another key or context, or altered."""
+        ...
+
+
+class Nodes(Protocol):
+    """Makes and removes nodes' containers on hosts."""
+
+    async def ensure(self, plan: NodePlan, files: Sequence[NodeFile]) -> None:
+        """Make the node as planned, with `files` in it before its first start, and return when it is ready.
+
+        A node that is there already is only started, if it does not run, with the files that it has. What a
+        cut call left half-done is made anew. Raises `ImageUnavailable`, `DiskFull`, `NodeNotStarted`,
+        `DockerSilent`, `CommandFailed`.
+        """
+        ...
+
+    async def remove(self, host: Host, container: str) -> None:
+        """Stop and remove the container and its disk, whatever state they are in. None there is no error."""
+        ...
+
+    async def found(self, host: Host) -> Sequence[FoundNode]:
+        """Return the containers of this instance on the host, half-made ones too."""
+        ...
+
+
+class Fabric(Protocol):
+    """Makes and removes clusters' networks on hosts."""
+
+    async def ensure_segment(self, host: Host, segment: Segment) -> None:
+        """Make the bridge, its address and the firewall's rules for it."""
+        ...
+
+    async def remove_segment(self, host: Host, bridge: str) -> None:
+        """Remove the bridge and the rules for it. None there is no error."""
+        ...
+
+    async def found(self, host: Host) -> Sequence[FoundSegment]:
+        """Return the bridges of this instance on the host."""
+        ...
+
+
+class Images(Protocol):
+    """Makes node images on hosts."""
+
+    async def ensure(self, host: Host) -> str:
+        """Build the node image unless it is there, and return its digest."""
+        ...
+
+
+class Hosts(Protocol):
+    """Measures and prepares hosts."""
+
+    async def measure(self, host: Host) -> HostReport:
+        """Say what the host can do, by trying where that is possible. Changes nothing that lasts."""
+        ...
+
+    async def ensure_prepared(self, host: Host) -> Claim:
+        """Prepare the host: packages, sysctls, claim, storage pool, firewall table. Returns what is claimed."""
+        ...
+
+
+class Orchestrator(Protocol):
+    """What is particular to one orchestrator. Members are reached at their addresses, with `access`."""
+
+    @property
+    def coe(self) -> str:
+        """The orchestrator's name, as in `ClusterType.coe`."""
+        ...
+
+    def node_files(self, plan: NodePlan, ca_pem: bytes, server: KeyPair) -> Sequence[NodeFile]:
+        """Return the files that a node has before its first start."""
+        ...
+
+    def credentials(self, cluster_name: str, endpoint: str, access: Access) -> Mapping[str, bytes]:
+        """Return the files, by name, of the archive that people use to reach the cluster's native API."""
+        ...
+
+    def endpoint(self, manager: Member) -> str:
+        """Return the address of the cluster's native API, as a URL."""
+        ...
+
+    async def form(self, manager: Member, access: Access) -> None:
+        """Make the cluster with its first member."""
+        ...
+
+    async def join(self, manager: Member, node: Member, access: Access) -> None:
+        """Make `node` a member; what is needed for that is fetched, used and forgotten inside."""
+        ...
+
+    async def drain(self, manager: Member, node: Member, access: Access) -> None:
+        """Move work off `node`, within a bound. A node that is no member is no error."""
+        ...
+
+    async def leave(self, manager: Member, node: Member, access: Access) -> None:
+        """End the membership of `node`, on both sides as far as they answer. No member is no error."""
+        ...
+
+    async def ensure_overlay(self, manager: Member, overlay: Overlay, access: Access) -> None:
+        """Make the overlay network unless it is there as described."""
+        ...
+
+    async def remove_overlay(self, manager: Member, name: str, access: Access) -> None:
+        """Remove the overlay network. None there is no error; one in use raises `OverlayFailed`."""
+        ...
+
+    async def verify(self, members: Sequence[Member], overlay: Overlay, access: Access) -> None:
+        """Check from inside that containers on each member reach those on every other over `overlay`.
+
+        Raises `OverlayUnreachable` naming who does not reach whom. Leaves nothing behind.
+        """
+        ...
+
+    async def health(self, manager: Member, access: Access) -> Mapping[str, bool]:
+        """Return, by name of member, whether the orchestrator holds it for working."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """What activities read of a cluster's row."""
+
+    id: str
+    name: str
+    coe: str
+    segment: Segment | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What activities read of a node's row."""
+
+    ref: NodeRef
+    plan: NodePlan
+    state: str
+
+    @property
+    def member(self) -> Member:
+        """The node as its orchestrator knows it."""
+        return Member(self.ref.id, self.ref.name, self.ref.role, self.plan.address)
+
+
+class Records(Protocol):
+    """The part of the store that activities use. All calls block, and each is one transaction."""
+
+    def begin_operation(self, operation_id: str, *, workflow_id: str, run_id: str) -> bool:
+        """Mark a pending operation as running under this run; False if it has ended, or another run has it."""
+        ...
+
+    def reserve_nodes(self, operation_id: str, count: int) -> Sequence[NodeRef]:
+        """Reserve `count` nodes for the operation's cluster: slot, addresses, uid ranges, hosts, names.
+
+        Called again for the same operation, it returns what it reserved. Raises `NoRoom`, `NoAddressLeft`,
+        `HostNotReady`.
+        """
+        ...
+
+    def release_nodes(self, cluster_id: str, node_ids: Sequence[str]) -> None:
+        """Give back what the nodes held, and count the cluster's nodes anew. Nodes not there are no error."""
+        ...
+
+    def mark_nodes_leftover(self, cluster_id: str, node_ids: Sequence[str]) -> None:
+        """Keep the nodes' reservations for a sweep, because their containers could not be removed."""
+        ...
+
+    def choose_removals(self, operation_id: str, count: int) -> Sequence[NodeRef]:
+        """Mark the `count` newest workers as removing, and return them: the same ones when called again."""
+        ...
+
+    def cluster(self, cluster_id: str) -> ClusterFacts:
+        """Return a cluster's facts; raise `NotFound`."""
+        ...
+
+    def nodes(self, cluster_id: str) -> Sequence[NodeFacts]:
+        """Return the cluster's nodes, manager first, by index."""
+        ...
+
+    def node(self, node_id: str) -> NodeFacts:
+        """Return one node's facts; raise `NotFound`."""
+        ...
+
+    def overlay(self, cluster_id: str, name: str) -> Overlay:
+        """Return what an overlay network of the cluster is to be; raise `NotFound`."""
+        ...
+
+    def overlay_names(self, cluster_id: str) -> Sequence[str]:
+        """Return the names of the cluster's overlay networks that are not on their way out."""
+        ...
+
+    def mark_overlay(self, cluster_id: str, name: str, *, verified: bool) -> None:
+        """Record that an overlay network is there, and, if `verified`, that it was proved just now."""
+        ...
+
+    def forget_overlay(self, cluster_id: str, name: str) -> None:
+        """Drop the row of an overlay network that is gone. None there is no error."""
+        ...
+
+    def put_secret(self, cluster_id: str, name: str, sealed: bytes) -> bool:
+        """Keep a sealed secret; False, and nothing changed, if one of that name is kept already."""
+        ...
+
+    def secret(self, cluster_id: str, name: str) -> bytes | None:
+        """Return a sealed secret, or None."""
+        ...
+
+    def discard_secrets(self, cluster_id: str) -> None:
+        """Drop all of the cluster's sealed secrets."""
+        ...
+
+    def complete_operation(self, operation_id: str) -> None:
+        """Record success, on the operation and on what it changed: status, nodes, count. Twice is no error."""
+        ...
+
+    def fail_operation(self, operation_id: str, error: ErrorRecord, *, cancelled: bool) -> None:
+        """Record failure or cancellation, and the status that the cluster has after it. Twice is no error."""
+        ...
+
+    def host(self, host_id: str) -> Host:
+        """Return a host; raise `NotFound`."""
+        ...
+
+    def hosts(self) -> Sequence[Host]:
+        """Return all hosts."""
+        ...
+
+    def record_host(self, host: Host, report: HostReport | None) -> None:
+        """Store a host's state, claim, image and, if given, what was measured of it."""
+        ...
+
+    def clusters_on_host(self, host_id: str) -> Sequence[ClusterFacts]:
+        """Return the clusters that have nodes on the host and are not deleted."""
+        ...
+
+    def set_conditions(self, cluster_id: str, conditions: Sequence[Condition]) -> None:
+        """Replace the cluster's conditions; its health follows: none is healthy, any is degraded."""
+        ...
+
+    def orphan_age_s(self, host_id: str, name: str) -> float:
+        """Return the seconds since an orphan of that name was first reported; the first report counts as 0."""
+        ...
+
+    def forget_orphans_except(self, host_id: str, names: Sequence[str]) -> None:
+        """Drop reports of orphans that are no longer seen."""
+        ...
+
+
+class Progress(Protocol):
+    """Where the interceptor writes every attempt of every step. All calls block."""
+
+    def step_started(
+        self, operation_id: str, activity_id: str, *, name: str, node: str | None, host: str | None, attempt: int
+    ) -> None:
+        """Record that an attempt began; earlier attempts of the same activity that never ended are lost."""
+        ...
+
+    def step_ended(self, operation_id: str, activity_id: str, *, attempt: int, error: ErrorRecord | None) -> None:
+        """Record how an attempt ended."""
+        ...
+
+

@@ -1,0 +1,294 @@
+"""The catalogue of errors that Carina foresees.
+
+One code is one meaning, in the API, the CLI, the page and the Temporal UI::
+
+    CarinaError
+     + InvalidInput            400  a field of a request is wrong
+     + Unauthorized            401
+     + NotFound                404
+     + NotReady                404  the thing asked for is not there yet
+     + UnsupportedVersion      406
+     + Conflict                409
+     |  + NameTaken, ClusterBusy, KeyReused, SubnetOverlaps, OverlayExists
+     + Unavailable             503  the service itself can't serve now
+     + StepFailed              a step of an operation went wrong
+        + HostNotReady, ImageUnavailable, DiskFull, NoAddressLeft, NoRoom, NodeNotStarted, DockerSilent,
+          SwarmFailed, OverlayFailed, OverlayUnreachable, EncryptionUnsupported, CommandFailed
+     + OperationLost, OperationCancelled
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+MAX_DETAIL_CHARS = 2000
+"""Longest detail that is kept: command output is cut to this, so that it fits histories and rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """What is kept of an error: on the operation, on its step and on the cluster."""
+
+    code: str
+    title: str
+    detail: str
+    remedy: str = ""
+
+
+class CarinaError(Exception):
+    """An error that Carina foresees. `detail` says what happened here, `remedy` what the reader can do.
+
+    `field` names the request's field at fault, if there is one. `retryable` says whether trying the same
+    step again may help.
+    """
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong inside Carina"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = True
+    default_remedy: ClassVar[str] = "Look at the service's log for the request id."
+
+    def __init__(self, detail: str, *, field: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail[:MAX_DETAIL_CHARS]
+        self.field = field
+        self.remedy = self.default_remedy if remedy is None else remedy
+
+    def record(self) -> ErrorRecord:
+        """Return the part of the error that is stored and shown."""
+        return ErrorRecord(self.code, self.title, self.detail, self.remedy)
+
+
+class InvalidInput(CarinaError):  # noqa: N818 - the catalogue's names read as what happened
+    """A field of the request is wrong."""
+
+    code = "invalid-input"
+    title = "A field of the request is wrong"
+    status = 400
+    retryable = False
+    default_remedy = "Correct the field and send the request again."
+
+
+class Unauthorized(CarinaError):  # noqa: N818
+    """No token came with the request, or a wrong one."""
+
+    code = "unauthorized"
+    title = "A valid token is needed"
+    status = 401
+    retryable = False
+    default_remedy = "Send the token as X-Auth-Token; the administrator's is in the file admin-token in Carina's home."
+
+
+class NotFound(CarinaError):  # noqa: N818
+    """The thing named by the request is not there."""
+
+    code = "not-found"
+    title = "There is no such thing"
+    status = 404
+    retryable = False
+    default_remedy = "List what there is, and check the id."
+
+
+class NotReady(CarinaError):  # noqa: N818
+    """The thing asked for comes into being later."""
+
+    code = "not-ready"
+    title = "It is not there yet"
+    status = 404
+    retryable = False
+    default_remedy = "Wait until the cluster is active."
+
+
+class UnsupportedVersion(CarinaError):  # noqa: N818
+    """The API-Version header names a version that is not served."""
+
+    code = "make-coe-api.microverion-unsupported"
+    title = "This version of the API is not supported"
+    status = 406
+    retryable = False
+    default_remedy = "Send 'API-Version: rax:container 1.0', or leave the header out."
+
+
+class Conflict(CarinaError):  # noqa: N818
+    """The request is at odds with what there is."""
+
+    code = "conflict"
+    title = "The request is at odds with what there is"
+    status = 409
+    retryable = False
+    default_remedy = "Look at the present state and decide anew."
+
+
+class NameTaken(Conflict):
+    """A cluster of this owner has that name, compared without regard to case."""
+
+    code = "name-taken"
+    title = "The name is taken"
+    default_remedy = "Choose another name, or delete the cluster that has it."
+
+
+class ClusterBusy(Conflict):
+    """Another operation is changing the cluster."""
+
+    code = "cluster-busy"
+    title = "The cluster is being changed"
+    default_remedy = "Wait for the operation named to end, then try again."
+
+
+class KeyReused(Conflict):
+    """An Idempotency-Key came back with another body."""
+
+    code = "idempotency-key-reused"
+    title = "The Idempotency-Key was used for another request"
+    default_remedy = "Use a new key for a new request."
+
+
+class SubnetOverlaps(Conflict):
+    """A subnet overlaps one that is in use."""
+
+    code = "subnet-overlaps"
+    title = "The subnet overlaps one in use"
+    default_remedy = "Choose another subnet, or leave it out and Carina chooses one."
+
+
+class OverlayExists(Conflict):
+    """The cluster has an overlay network of that name."""
+
+    code = "overlay-exists"
+    title = "The overlay network exists"
+    default_remedy = "Choose another name, or remove the overlay network that has it."
+
+
+class Unavailable(CarinaError):  # noqa: N818
+    """A part of the service that the request needs does not answer."""
+
+    code = "unavailable"
+    title = "The service can't serve this now"
+    status = 503
+    default_remedy = "Try again in a moment; /readyz says which part is missing."
+
+
+class StepFailed(CarinaError):  # noqa: N818
+    """A step of an operation went wrong, in a way that trying again may heal."""
+
+    code = "step-failed"
+    title = "A step failed"
+    default_remedy = "Look at the operation's steps; the cluster can be deleted and created again."
+
+
+class CommandFailed(StepFailed):
+    """A command on a host ended with an error."""
+
+    code = "command-failed"
+    title = "A command on a host failed"
+
+
+class HostNotReady(StepFailed):
+    """The host is not prepared, or can't do what is asked."""
+
+    code = "host-not-ready"
+    title = "The host is not ready"
+    default_remedy = "Run 'carinad doctor' on the host and follow what it says."
+
+
+class ImageUnavailable(StepFailed):
+    """The node image is not on the host."""
+
+    code = "image-unavailable"
+    title = "The node image is not there"
+    retryable = False
+    default_remedy = "Restart the service ('carinad up'): it builds the image anew."
+
+
+class DiskFull(StepFailed):
+    """The host's storage pool has no room left."""
+
+    code = "disk-full"
+    title = "The host's storage pool is full"
+    retryable = False
+    default_remedy = "Delete clusters or enlarge the pool, then try again."
+
+
+class NoAddressLeft(StepFailed):
+    """No subnet or address is free."""
+
+    code = "no-address-left"
+    title = "No address is left"
+    retryable = False
+    default_remedy = "Delete clusters, or give Carina a larger node network."
+
+
+class NoRoom(StepFailed):
+    """No host has room for the nodes asked for."""
+
+    code = "no-room"
+    title = "No host has room for the nodes"
+    retryable = False
+    default_remedy = "Ask for fewer nodes, delete clusters, or add a host."
+
+
+class NodeNotStarted(StepFailed):
+    """A node's container did not start."""
+
+    code = "node-not-started"
+    title = "A node did not start"
+    default_remedy = "Read the node's log named in the detail; 'carinad doctor' checks what containers need."
+
+
+class DockerSilent(StepFailed):
+    """A node runs but its Docker Engine does not answer."""
+
+    code = "docker-silent"
+    title = "Docker on a node never answered"
+    default_remedy = "Create with ?retain=true and look at docker.service's journal in the node."
+
+
+class SwarmFailed(StepFailed):
+    """Docker refused a change to the swarm."""
+
+    code = "swarm-failed"
+    title = "Docker refused a change to the swarm"
+
+
+class OverlayFailed(StepFailed):
+    """An overlay network could not be made or removed."""
+
+    code = "overlay-failed"
+    title = "An overlay network could not be changed"
+    default_remedy = "Detach the containers that use the overlay network, then try again."
+
+
+class OverlayUnreachable(StepFailed):
+    """Containers on different nodes don't reach each other."""
+
+    code = "overlay-unreachable"
+    title = "Containers on different nodes don't reach each other"
+    default_remedy = "Check that UDP 4789 and TCP/UDP 7946 pass between the nodes, and the MTU of the hosts' network."
+
+
+class EncryptionUnsupported(StepFailed):
+    """The host's kernel has no ESP, so an encrypted overlay would drop all its traffic in silence."""
+
+    code = "encryption-unsupported"
+    title = "Encrypted overlays don't work on this host"
+    status = 409
+    retryable = False
+    default_remedy = "Create the overlay without 'encrypted', or load the kernel's ESP modules (esp4, xfrm_user)."
+
+
+class OperationLost(CarinaError):  # noqa: N818
+    """The workflow of an operation ended without a word, for example by being terminated by hand."""
+
+    code = "operation-lost"
+    title = "The operation's workflow ended without a result"
+    retryable = False
+    default_remedy = "Look at the workflow in the Temporal UI; then delete the cluster or try the change again."
+
+
+class OperationCancelled(CarinaError):  # noqa: N818
+    """The operation was cancelled on request and undone."""
+
+    code = "operation-cancelled"
+    title = "The operation was cancelled"
+    status = 409
+    retryable = False
+    default_remedy = "Start it again if it is still wanted."

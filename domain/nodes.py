@@ -1,0 +1,110 @@
+"""Nodes: what a member of a cluster is, and what its container is made of."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.hosts import Host
+
+
+class NodeRole(StrEnum):
+    """What a node does in its cluster. The manager is the node with index 1, and is never removed by a resize."""
+
+    MANAGER = "manager"
+    WORKER = "worker"
+
+
+class NodeState(StrEnum):
+    """Where a node is in its life."""
+
+    RESERVED = "reserved"  # its address, uid range and place are taken; the container may be in the making
+    ACTIVE = "active"  # a member of its cluster, counted in node_count
+    REMOVING = "removing"  # on its way out, still counted until it has gone
+    LEFTOVER = "leftover"  # its cluster is gone but its container could not be removed; a sweep will
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRef:
+    """What workflows and progress say of a node: who it is and where, nothing more."""
+
+    id: str
+    name: str
+    role: NodeRole
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Says whose a container is. Kept beside the container on its host, so that a sweep can read it."""
+
+    instance: str
+    cluster_id: str
+    node_id: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The network of one cluster on a host: a bridge with the gateway's address. `cidr` is the cluster's subnet."""
+
+    cluster_id: str
+    bridge: str
+    cidr: str
+    gateway: str
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """All that is needed to make a node's container on its host.
+
+    `name` is its host name, `container` the container's name, `uid_base` the first of its 65,536 host uids,
+    `veth` the name of the host's end of its interface, `image` the digest of the image it is a snapshot of.
+    """
+
+    host: Host
+    name: str
+    container: str
+    role: NodeRole
+    address: str
+    uid_base: int
+    veth: str
+    segment: Segment
+    stamp: Stamp
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFile:
+    """A file that stands in a node before it first starts. `path` is absolute inside the node."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNode:
+    """A container seen on a host, with the stamp that it carries. `age_s` is the time since it was made."""
+
+    container: str
+    stamp: Stamp
+    running: bool
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSegment:
+    """A bridge seen on a host that carries the instance's prefix."""
+
+    bridge: str
+    cluster_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node as its cluster's orchestrator knows it."""
+
+    node_id: str
+    name: str
+    role: NodeRole
+    address: str

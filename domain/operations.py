@@ -1,0 +1,69 @@
+"""Operations: changes to a cluster or a host, and the steps that they are made of."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class OperationKind(StrEnum):
+    """What an operation does."""
+
+    CREATE = "create"
+    GROW = "grow"
+    SHRINK = "shrink"
+    DELETE = "delete"
+    ADD_OVERLAY = "add-overlay"
+    REMOVE_OVERLAY = "remove-overlay"
+    PREPARE_HOST = "prepare-host"
+
+
+class OperationState(StrEnum):
+    """Where an operation is in its life."""
+
+    PENDING = "pending"  # accepted and stored; its workflow has not begun
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+OPEN_STATES = frozenset({OperationState.PENDING, OperationState.RUNNING, OperationState.CANCELLING})
+LOCKING_STATES = frozenset({OperationState.PENDING, OperationState.RUNNING})
+"""A cluster has at most one operation in one of these: that is what 'busy' means."""
+
+
+class StepState(StrEnum):
+    """Where one attempt of a step is."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    LOST = "lost"  # the process that ran it went away; another attempt follows
+
+
+STEP_TITLES: Mapping[str, str] = {
+    "begin_operation": "Begin",
+    "reserve_nodes": "Reserve addresses and places",
+    "release_nodes": "Release addresses and places",
+    "ensure_authority": "Make the certificate authority",
+    "ensure_segment": "Make the cluster's network",
+    "remove_segment": "Remove the cluster's network",
+    "ensure_node": "Start the node",
+    "remove_node": "Remove the node",
+    "form_cluster": "Form the cluster",
+    "join_node": "Join the node",
+    "drain_node": "Drain the node",
+    "leave_node": "Take the node out of the cluster",
+    "ensure_overlay": "Make the overlay network",
+    "verify_overlay": "Check that containers reach each other",
+    "remove_overlay": "Remove the overlay network",
+    "seal_credentials": "Seal the credentials",
+    "discard_secrets": "Discard the keys",
+    "complete_operation": "Record the result",
+    "fail_operation": "Record the failure",
+    "measure_host": "Measure the host",
+    "ensure_host": "Prepare the host",
+    "ensure_image": "Build the node image",
+    "record_host": "Record the host",
+}
+"""What a person reads for each activity, in the API, the CLI and the Temporal UI."""

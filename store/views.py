@@ -1,0 +1,128 @@
+"""What the store answers to readers: frozen, complete, and free of the ORM. Times are aware and in UTC."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from domain.clusters import ClusterStatus, ClusterType, Condition, Health
+from domain.errors import ErrorRecord
+from domain.nodes import NodeRole, NodeState
+from domain.operations import OperationKind, OperationState, StepState
+from domain.overlays import OverlayState
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """Some of a list, oldest first. `next_marker` is the id to continue after, None at the end."""
+
+    items: Sequence[Item]
+    next_marker: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """A cluster. `operation_id` is the operation that is changing it now, if one is."""
+
+    id: str
+    tenant_id: str
+    name: str
+    type: ClusterType
+    status: ClusterStatus
+    health: Health
+    conditions: Sequence[Condition]
+    node_count: int
+    subnet: str | None
+    endpoint: str | None
+    error: ErrorRecord | None
+    operation_id: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node of a cluster."""
+
+    id: str
+    name: str
+    role: NodeRole
+    state: NodeState
+    address: str
+    host: str
+    container: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayView:
+    """An overlay network of a cluster. `mtu` is in bytes; `verified_at` is when it was last proved."""
+
+    name: str
+    subnet: str
+    mtu: int
+    attachable: bool
+    encrypted: bool
+    state: OverlayState
+    error: ErrorRecord | None
+    verified_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One attempt of one step of an operation."""
+
+    name: str
+    node: str | None
+    host: str | None
+    attempt: int
+    state: StepState
+    error: ErrorRecord | None
+    started_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationView:
+    """An operation. `params` are what its workflow is started with, beyond the cluster; never secret."""
+
+    id: str
+    tenant_id: str
+    kind: OperationKind
+    state: OperationState
+    cluster_id: str | None
+    cluster_name: str | None
+    host_id: str | None
+    params: Mapping[str, object]
+    error: ErrorRecord | None
+    workflow_id: str
+    run_id: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    steps: Sequence[StepView] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A change that was accepted: stored, and now to be started.
+
+    `replayed` says that the same request with the same Idempotency-Key was accepted before; nothing is to be
+    started then. `cancel` is the running operation that a forced delete pushes aside.
+    """
+
+    operation: OperationView
+    cluster: ClusterView
+    replayed: bool = False
+    cancel: OperationView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """What a client sent as Idempotency-Key, and a digest of the request that came with it."""
+
+    key: str
+    request_digest: str

@@ -1,0 +1,108 @@
+"""Names and inputs of workflows: all that those who start them need to know. Standard library and domain only."""
+
+from dataclasses import dataclass
+
+TASK_QUEUE = "carina"
+
+CREATE_CLUSTER = "CreateCluster"
+GROW_CLUSTER = "GrowCluster"
+SHRINK_CLUSTER = "ShrinkCluster"
+CONFIGURE_OVERLAY = "ConfigureOverlay"
+DELETE_CLUSTER = "DeleteCluster"
+PREPARE_HOST = "PrepareHost"
+SWEEP_ORPHANS = "SweepOrphans"
+SWEEP_CLUSTER = "SweepCluster"
+
+SEARCH_CLUSTER = "CarinaCluster"
+SEARCH_TENANT = "CarinaTenant"
+SEARCH_OPERATION = "CarinaOperation"
+SEARCH_ATTRIBUTES = (SEARCH_CLUSTER, SEARCH_TENANT, SEARCH_OPERATION)
+"""Custom search attributes, all of the type Keyword: the cluster's name, its owner, the operation's kind."""
+
+PROGRESS_QUERY = "progress"
+
+
+def cluster_workflow_id(cluster_id: str) -> str:
+    """Return the workflow id that all changes to a cluster share: the server's own lock on it."""
+    return f"cluster-{cluster_id}"
+
+
+def host_workflow_id(host_id: str) -> str:
+    """Return the workflow id that all changes to a host share."""
+    return f"host-{host_id}"
+
+
+@dataclass(frozen=True)
+class ClusterChange:
+    """What every change to a cluster starts from: whose operation it is, on which cluster, named how."""
+
+    operation_id: str
+    cluster_id: str
+    cluster_name: str
+    tenant_id: str
+
+
+@dataclass(frozen=True)
+class CreateClusterInput(ClusterChange):
+    """Make a cluster of `node_count` nodes; `retain` keeps the pieces of a failed one for a look."""
+
+    node_count: int = 1
+    retain: bool = False
+
+
+@dataclass(frozen=True)
+class GrowClusterInput(ClusterChange):
+    """Add `add` workers, all of them or none."""
+
+    add: int = 1
+
+
+@dataclass(frozen=True)
+class ShrinkClusterInput(ClusterChange):
+    """Remove the `remove` newest workers."""
+
+    remove: int = 1
+
+
+@dataclass(frozen=True)
+class ConfigureOverlayInput(ClusterChange):
+    """Make and prove the overlay network named, or, with `remove`, take it away.
+
+    As a child of a create, `part_of_change` is set: the parent then records the result.
+    """
+
+    overlay: str = ""
+    remove: bool = False
+    part_of_change: bool = False
+
+
+@dataclass(frozen=True)
+class DeleteClusterInput(ClusterChange):
+    """Delete the cluster, whatever state it is in."""
+
+
+@dataclass(frozen=True)
+class PrepareHostInput:
+    """Prepare a host and bring its clusters' networks and nodes back."""
+
+    operation_id: str
+    host_id: str
+    host_name: str
+
+
+@dataclass(frozen=True)
+class SweepOrphansInput:
+    """Look at every host for what has no row, and at every row for what is gone. `grace_s` is in seconds."""
+
+    grace_s: int = 900
+
+
+@dataclass(frozen=True)
+class SweepClusterInput:
+    """Remove what a cluster that is no more left on a host."""
+
+    cluster_id: str
+    host_id: str
+    host_name: str
+    containers: list[str]
+    bridges: list[str]
