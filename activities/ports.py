@@ -9,22 +9,7 @@ from domain.errors import ErrorRecord
 from domain.hosts import Claim, Host, HostReport
 from domain.nodes import FoundNode, FoundSegment, Member, NodeFile, NodePlan, NodeRef, Segment
 from domain.overlays import Overlay
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class KeyPair:
-    """A certificate with its private key, both PEM. Never printed: it has no repr."""
-
-    cert_pem: bytes
-    key_pem: bytes
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Access:
-    """What it takes to speak to a cluster's native API: the authority's certificate and a client's pair."""
-
-    ca_pem: bytes
-    client: KeyPair
+from domain.secrets import Access, KeyPair
 
 
 class Pki(Protocol):
