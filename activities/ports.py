@@ -1,11 +1,12 @@
 """What activities need of the outside world. Drivers and the store fit these Protocols; `worker.wiring` joins them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from domain.clusters import Condition
 from domain.errors import ErrorRecord
+from domain.facts import ClusterFacts as ClusterFacts  # noqa: PLC0414 - the ports are where activities look for it
+from domain.facts import NodeFacts as NodeFacts  # noqa: PLC0414
 from domain.hosts import Claim, Host, HostReport
 from domain.nodes import FoundNode, FoundSegment, Member, NodeFile, NodePlan, NodeRef, Segment
 from domain.overlays import Overlay
@@ -153,30 +154,6 @@ class Orchestrator(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterFacts:
-    """What activities read of a cluster's row."""
-
-    id: str
-    name: str
-    coe: str
-    segment: Segment | None
-
-
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
-    """What activities read of a node's row."""
-
-    ref: NodeRef
-    plan: NodePlan
-    state: str
-
-    @property
-    def member(self) -> Member:
-        """The node as its orchestrator knows it."""
-        return Member(self.ref.id, self.ref.name, self.ref.role, self.plan.address)
-
-
 class Records(Protocol):
     """The part of the store that activities use. All calls block, and each is one transaction."""
 
@@ -293,5 +270,3 @@ class Progress(Protocol):
     def step_ended(self, operation_id: str, activity_id: str, *, attempt: int, error: ErrorRecord | None) -> None:
         """Record how an attempt ended."""
         ...
-
-
