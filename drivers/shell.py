@@ -1,0 +1,138 @@
+"""The one seam to a host: a bash script is run there, with its arguments and its standard input.
+
+Values reach a script as positional arguments, never pasted into its text; secrets and files come on standard input.
+A driver does a whole step in one script, so that a step costs one round trip however far away the host is.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.errors import CommandFailed, HostNotReady
+from domain.hosts import Host
+
+LOCAL = "local"
+"""The address of the machine that Carina itself runs on."""
+
+_TAIL_CHARS = 1500
+_GRACE_S = 2.0
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a script that succeeded wrote."""
+
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text."""
+        return self.stdout.decode(errors="replace")
+
+
+class ScriptFailed(CommandFailed):
+    """A script ended with an error. `exit_status` is negative for a signal that ended it."""
+
+    def __init__(self, what: str, status: int, stdout: bytes, stderr: bytes) -> None:
+        self.what = what
+        self.exit_status = status
+        self.stdout = stdout
+        self.stderr = stderr
+        super().__init__(f"{what}: {describe_status(status)}: {tail(stderr) or 'it said nothing'}")
+
+
+class ScriptTimedOut(CommandFailed):
+    """A script did not end in the time that it had, and was ended."""
+
+
+class Shell(Protocol):
+    """Runs scripts on one host."""
+
+    async def run(
+        self, script: str, *, args: Sequence[str] = (), stdin: bytes = b"", timeout_s: float, what: str = "A script"
+    ) -> Result:
+        """Run `script` with bash, `args` being $1 and so on, and return what it wrote.
+
+        `what` names the step in errors. If the caller is cancelled, or `timeout_s` has passed, the script and all
+        that it runs in the foreground have ended when this returns. Raises `ScriptFailed`, `ScriptTimedOut`.
+        """
+        ...
+
+
+Shells = Callable[[Host], Shell]
+"""Gives the shell of a host."""
+
+
+class LocalShell:
+    """Runs scripts on this machine, each in a process group of its own."""
+
+    async def run(
+        self, script: str, *, args: Sequence[str] = (), stdin: bytes = b"", timeout_s: float, what: str = "A script"
+    ) -> Result:
+        """See `Shell.run`."""
+        process = await asyncio.create_subprocess_exec(
+            "bash", "-c", script, "carina", *args, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
+        )
+        try:
+            stdout, stderr = await asyncio.wait_for(process.communicate(stdin), timeout_s)
+        except TimeoutError as error:
+            raise ScriptTimedOut(f"{what}: it did not end in {timeout_s:g} s, and was ended.") from error
+        finally:
+            # When all went well there is nothing to end. When not (a timeout, a cancelled caller), whoever comes
+            # next, such as an undo, must not race a script that still runs.
+            if process.returncode is None:
+                await asyncio.shield(_end_group(process))
+        status = await process.wait()
+        if status != 0:
+            raise ScriptFailed(what, status, stdout, stderr)
+        return Result(stdout, stderr)
+
+
+def shell_of(host: Host) -> Shell:
+    """Return the shell of a host that can be reached; raise `HostNotReady` for another."""
+    if host.address != LOCAL:
+        raise HostNotReady(f"Host {host.name} ({host.address}) can't be reached: only the local host can, so far.")
+    return LocalShell()
+
+
+def tail(output: bytes, chars: int = _TAIL_CHARS) -> str:
+    """Return the end of a command's output as text, cut at the front."""
+    text = output.decode(errors="replace").strip()
+    return text if len(text) <= chars else f"...{text[-chars:]}"
+
+
+def describe_status(status: int) -> str:
+    """Return what an exit status means, in words."""
+    if status < 0:
+        return f"ended by {signal.Signals(-status).name}"
+    return f"exit status {status}"
+
+
+async def _end_group(process: Process) -> None:
+    """End the process group of a script: politely, then not, and wait, within a bound, until none of it is left."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_group_gone(process), _GRACE_S)
+            return
+
+
+async def _group_gone(process: Process) -> None:
+    """Return when the script's process and all others of its group have ended."""
+    await process.wait()
+    while True:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        await asyncio.sleep(_POLL_S)
