@@ -8,7 +8,10 @@ from domain.nodes import NodeRef
 
 @dataclass(frozen=True)
 class Step:
-    """A step of an operation on a cluster, on one of its nodes if `node` is given."""
+    """A step of an operation on a cluster, on one of its nodes if `node` is given.
+
+    Operations on hosts, and steps of maintenance, leave empty what they have no id for.
+    """
 
     operation_id: str
     cluster_id: str
@@ -51,3 +54,26 @@ class HostStep:
     operation_id: str
     host_id: str
     host: str
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """Something on a host that carries this instance's stamp and has no row, past the grace period."""
+
+    cluster_id: str
+    container: str | None = None
+    bridge: str | None = None
+
+
+@dataclass(frozen=True)
+class OrphanStep(HostStep):
+    """A step that removes one orphan."""
+
+    orphan: Orphan | None = None
+
+
+@dataclass(frozen=True)
+class InspectStep(HostStep):
+    """A comparison of a host with the records. `grace_s` is how long an orphan has to be seen before it counts."""
+
+    grace_s: int = 900

@@ -130,6 +130,10 @@ class Orchestrator(Protocol):
         """Move work off `node`, within a bound. A node that is no member is no error."""
         ...
 
+    async def undrain(self, manager: Member, node: Member, access: Access) -> None:
+        """Let `node` take work again. A node that is no member is no error."""
+        ...
+
     async def leave(self, manager: Member, node: Member, access: Access) -> None:
         """End the membership of `node`, on both sides as far as they answer. No member is no error."""
         ...
@@ -167,6 +171,10 @@ class Records(Protocol):
         Called again for the same operation, it returns what it reserved. Raises `NoRoom`, `NoAddressLeft`,
         `HostNotReady`.
         """
+        ...
+
+    def operation_nodes(self, operation_id: str) -> Sequence[NodeRef]:
+        """Return the nodes that the operation reserved and that still have rows."""
         ...
 
     def release_nodes(self, cluster_id: str, node_ids: Sequence[str]) -> None:

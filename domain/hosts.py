@@ -44,7 +44,12 @@ class HostReport:
     @property
     def fit(self) -> bool:
         """Whether nothing required is missing."""
-        return all(check.state is not CheckState.MISSING for check in self.checks)
+        return not self.missing
+
+    @property
+    def missing(self) -> Sequence[Check]:
+        """The checks of what is required and not there."""
+        return [check for check in self.checks if check.state is CheckState.MISSING]
 
 
 CAP_ESP = "esp"  # encrypted overlays carry traffic

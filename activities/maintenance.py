@@ -1,0 +1,120 @@
+"""Steps that compare what is on the hosts with what is in the records."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from temporalio import activity
+
+from activities.inputs import HostStep, InspectStep, Orphan, OrphanStep, Step
+from activities.ports import Fabric, Nodes, Records
+from domain.clusters import Condition
+from domain.facts import NodeFacts
+from domain.hosts import Host, HostState
+from domain.nodes import FoundNode, FoundSegment, NodeState
+
+NODE_MISSING = "node-missing"
+NODE_STOPPED = "node-stopped"
+UNKNOWN_CLUSTER = "unknown"
+
+
+class MaintenanceActivities:
+    """Finds orphans, removes them, and reports on its cluster what has a row and is gone."""
+
+    def __init__(self, records: Records, nodes: Nodes, fabric: Fabric) -> None:
+        self._records = records
+        self._nodes = nodes
+        self._fabric = fabric
+
+    @activity.defn
+    def list_hosts(self) -> list[HostStep]:
+        """Return the hosts that are ready."""
+        return [HostStep("", host.id, host.name) for host in self._records.hosts() if host.state is HostState.READY]
+
+    @activity.defn
+    async def stopped_nodes(self, step: HostStep) -> list[Step]:
+        """Return the nodes on the host that have a row, and a container that does not run: each as a step on it."""
+        host = await asyncio.to_thread(self._records.host, step.host_id)
+        stopped = [node for node in await self._nodes.found(host) if not node.running]
+        rows = await asyncio.gather(
+            *(asyncio.to_thread(self._row_of, node.stamp.cluster_id, node.container) for node in stopped)
+        )
+        return [
+            Step(step.operation_id, node.stamp.cluster_id, row.ref)
+            for node, row in zip(stopped, rows, strict=True)
+            if row is not None and row.state != NodeState.LEFTOVER
+        ]
+
+    @activity.defn
+    async def inspect_host(self, step: InspectStep) -> list[Orphan]:
+        """Return what on the host carries our stamp and has had no row for the grace period.
+
+        On the way, set the conditions of the clusters whose nodes are gone from the host or stopped there.
+        """
+        host = await asyncio.to_thread(self._records.host, step.host_id)
+        found = await self._nodes.found(host)
+        bridges = await self._fabric.found(host)
+        return await asyncio.to_thread(self._compare, host, found, bridges, step.grace_s)
+
+    @activity.defn
+    async def remove_orphan(self, step: OrphanStep) -> None:
+        """Ensure that an orphan is gone, unless a row has come to claim it, and free what it still held."""
+        orphan = step.orphan
+        if orphan is None:
+            return
+        host = await asyncio.to_thread(self._records.host, step.host_id)
+        if orphan.container is not None:
+            node = await asyncio.to_thread(self._row_of, orphan.cluster_id, orphan.container)
+            if node is not None and node.state != NodeState.LEFTOVER:
+                return
+            await self._nodes.remove(host, orphan.container)
+            if node is not None:
+                await asyncio.to_thread(self._records.release_nodes, orphan.cluster_id, [node.ref.id])
+        if orphan.bridge is not None:
+            await self._fabric.remove_segment(host, orphan.bridge)
+
+    def _compare(
+        self, host: Host, found: Sequence[FoundNode], bridges: Sequence[FoundSegment], grace_s: int
+    ) -> list[Orphan]:
+        clusters = self._records.clusters_on_host(host.id)
+        recorded: set[str] = set()
+        for cluster in clusters:
+            rows = [node for node in self._records.nodes(cluster.id) if node.plan.host.id == host.id]
+            recorded.update(node.plan.container for node in rows)
+            active = [node for node in rows if node.state == NodeState.ACTIVE]
+            if active:
+                self._records.set_conditions(cluster.id, conditions_of(active, found, datetime.now(UTC)))
+        owned = {cluster.segment.bridge for cluster in clusters if cluster.segment}
+        orphans = {
+            node.container: Orphan(node.stamp.cluster_id, container=node.container)
+            for node in found
+            if node.container not in recorded
+        } | {
+            segment.bridge: Orphan(segment.cluster_id or UNKNOWN_CLUSTER, bridge=segment.bridge)
+            for segment in bridges
+            if segment.bridge not in owned
+        }
+        self._records.forget_orphans_except(host.id, list(orphans))
+        return [orphan for name, orphan in orphans.items() if self._records.orphan_age_s(host.id, name) >= grace_s]
+
+    def _row_of(self, cluster_id: str, container: str) -> NodeFacts | None:
+        rows = self._records.nodes(cluster_id)
+        return next((node for node in rows if node.plan.container == container), None)
+
+
+def conditions_of(active: Sequence[NodeFacts], found: Sequence[FoundNode], now: datetime) -> list[Condition]:
+    """Return what is wrong with nodes that should be running, given what was found on their host."""
+    running = {node.container: node.running for node in found}
+    since = now.isoformat(timespec="seconds")
+    conditions = []
+    for node in active:
+        state = running.get(node.plan.container)
+        if state is None:
+            message = (
+                f"The container of {node.ref.name} is gone from {node.ref.host}. Resize the cluster to replace it."
+            )
+            conditions.append(Condition(NODE_MISSING, message, since, node.ref.name))
+        elif not state:
+            message = f"{node.ref.name} is stopped on {node.ref.host}. 'carinad up' on the host starts it."
+            conditions.append(Condition(NODE_STOPPED, message, since, node.ref.name))
+    return conditions

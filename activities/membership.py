@@ -1,0 +1,81 @@
+"""Steps about who belongs to a cluster, for every orchestrator alike."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from activities.inputs import Step
+from activities.ports import Orchestrator, Records
+from activities.secrets import ClusterSecrets
+from domain.errors import NotFound
+from domain.nodes import Member
+from domain.secrets import Access
+
+
+@dataclass(frozen=True, repr=False)
+class _Party:
+    orchestrator: Orchestrator
+    access: Access
+    manager: Member
+    node: Member | None
+
+
+class MembershipActivities:
+    """Forms a cluster, and takes nodes in and out of it."""
+
+    def __init__(self, records: Records, secrets: ClusterSecrets, orchestrators: Mapping[str, Orchestrator]) -> None:
+        self._records = records
+        self._secrets = secrets
+        self._orchestrators = orchestrators
+
+    @activity.defn
+    async def form_cluster(self, step: Step) -> None:
+        """Ensure that the manager has formed the cluster."""
+        party = await asyncio.to_thread(self._party, step)
+        await party.orchestrator.form(party.manager, party.access)
+
+    @activity.defn
+    async def join_node(self, step: Step) -> None:
+        """Ensure that the node is a member, exactly once. The join token lives and dies in here."""
+        party = await asyncio.to_thread(self._party, step)
+        await party.orchestrator.join(party.manager, _required(party.node, step), party.access)
+
+    @activity.defn
+    async def drain_node(self, step: Step) -> None:
+        """Ensure that no work is left on the node, or that the bound for moving it has passed."""
+        party = await asyncio.to_thread(self._party, step)
+        if party.node is not None:
+            await party.orchestrator.drain(party.manager, party.node, party.access)
+
+    @activity.defn
+    async def undrain_node(self, step: Step) -> None:
+        """Ensure that the node takes work again, after a removal that did not come about."""
+        party = await asyncio.to_thread(self._party, step)
+        if party.node is not None:
+            await party.orchestrator.undrain(party.manager, party.node, party.access)
+
+    @activity.defn
+    async def leave_node(self, step: Step) -> None:
+        """Ensure that the node is no member any more. A node without a row has gone before."""
+        party = await asyncio.to_thread(self._party, step)
+        if party.node is not None:
+            await party.orchestrator.leave(party.manager, party.node, party.access)
+
+    def _party(self, step: Step) -> _Party:
+        cluster = self._records.cluster(step.cluster_id)
+        manager = self._records.nodes(step.cluster_id)[0].member
+        node = None
+        if step.node is not None:
+            try:
+                node = self._records.node(step.node.id).member
+            except NotFound:
+                activity.logger.info("the node has gone before")
+        return _Party(self._orchestrators[cluster.coe], self._secrets.access(cluster.id), manager, node)
+
+
+def _required(node: Member | None, step: Step) -> Member:
+    if node is None:
+        raise NotFound(f"The node {step.node.name if step.node else '?'} has no row any more.")
+    return node

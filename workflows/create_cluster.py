@@ -1,0 +1,91 @@
+"""CreateCluster: from an accepted request to a cluster whose nodes were proved to reach each other."""
+
+import asyncio
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.credentials import CredentialActivities
+    from activities.fabric import FabricActivities
+    from activities.inputs import CountStep
+    from activities.membership import MembershipActivities
+    from activities.nodes import NodeActivities
+    from activities.records import RecordActivities
+    from domain.nodes import NodeRef
+    from domain.overlays import DEFAULT_OVERLAY
+    from workflows.configure_overlay import ConfigureOverlay
+    from workflows.names import CREATE_CLUSTER, PROGRESS_QUERY, ConfigureOverlayInput, CreateClusterInput
+    from workflows.node_steps import on_node, remove_reserved
+    from workflows.policies import KEYS, MEMBERSHIP, NETWORK, NODE, RECORD, REMOVE, RESERVE
+    from workflows.story import Story
+    from workflows.undo import in_parallel
+
+
+@workflow.defn(name=CREATE_CLUSTER)
+class CreateCluster:
+    """Makes a cluster, or undoes what it made and says why."""
+
+    @workflow.init
+    def __init__(self, change: CreateClusterInput) -> None:
+        self._change = change
+        self._story = Story(change.operation_id, change.cluster_id)
+
+    @workflow.run
+    async def run(self, change: CreateClusterInput) -> None:
+        """Run the operation."""
+        await self._story.tell(self._steps, retain=change.retain)
+
+    @workflow.query(name=PROGRESS_QUERY)
+    def progress(self) -> list[dict[str, str | None]]:
+        """Return where each step is."""
+        return self._story.progress()
+
+    async def _steps(self) -> None:
+        story = self._story
+        story.undo.push(lambda: remove_reserved(story))
+        reserve = CountStep(story.step.operation_id, story.step.cluster_id, count=self._change.node_count)
+        manager, *workers = await story.run(RecordActivities.reserve_nodes, RESERVE, reserve)
+
+        story.undo.push(lambda: story.run(FabricActivities.remove_segment, REMOVE))
+        story.undo.push(lambda: story.run(CredentialActivities.discard_secrets, RECORD))
+        await in_parallel(
+            story.run(CredentialActivities.ensure_authority, KEYS),
+            story.run(FabricActivities.ensure_segment, NETWORK),
+        )
+
+        story.undo.push(lambda: remove_reserved(story))
+        formed = asyncio.Event()
+        await in_parallel(
+            story.run(CredentialActivities.seal_credentials, KEYS),
+            self._form(manager, formed),
+            *(self._join(worker, formed) for worker in workers),
+        )
+        await self._overlay()
+
+    async def _form(self, manager: NodeRef, formed: asyncio.Event) -> None:
+        await self._story.run(NodeActivities.ensure_node, NODE, on_node(self._story, manager))
+        await self._story.run(MembershipActivities.form_cluster, MEMBERSHIP, on_node(self._story, manager))
+        formed.set()
+
+    async def _join(self, worker: NodeRef, formed: asyncio.Event) -> None:
+        await self._story.run(NodeActivities.ensure_node, NODE, on_node(self._story, worker))
+        await formed.wait()
+        await self._story.run(MembershipActivities.join_node, MEMBERSHIP, on_node(self._story, worker))
+
+    async def _overlay(self) -> None:
+        """Make and prove the cluster's own overlay network, as a workflow of its own."""
+        change = self._change
+        await workflow.execute_child_workflow(
+            ConfigureOverlay.run,
+            ConfigureOverlayInput(
+                change.operation_id,
+                change.cluster_id,
+                change.cluster_name,
+                change.tenant_id,
+                overlay=DEFAULT_OVERLAY,
+                part_of_change=True,
+            ),
+            id=f"{workflow.info().workflow_id}-overlay",
+            cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+            static_summary=f"Overlay network {DEFAULT_OVERLAY} of {change.cluster_name}",
+        )

@@ -1,0 +1,44 @@
+"""DeleteCluster: removes a cluster in whatever state it is, and always finishes."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.credentials import CredentialActivities
+    from activities.fabric import FabricActivities
+    from activities.records import RecordActivities
+    from workflows.names import DELETE_CLUSTER, PROGRESS_QUERY, DeleteClusterInput
+    from workflows.node_steps import remove_nodes
+    from workflows.policies import RECORD, REMOVE
+    from workflows.story import Story
+    from workflows.undo import is_foreseen
+
+
+@workflow.defn(name=DELETE_CLUSTER)
+class DeleteCluster:
+    """Removes nodes, network and keys. What a host can't give up in time is left to the sweep."""
+
+    @workflow.init
+    def __init__(self, change: DeleteClusterInput) -> None:
+        self._story = Story(change.operation_id, change.cluster_id)
+
+    @workflow.run
+    async def run(self, change: DeleteClusterInput) -> None:
+        """Run the operation."""
+        del change
+        await self._story.tell(self._steps)
+
+    @workflow.query(name=PROGRESS_QUERY)
+    def progress(self) -> list[dict[str, str | None]]:
+        """Return where each step is."""
+        return self._story.progress()
+
+    async def _steps(self) -> None:
+        story = self._story
+        await remove_nodes(story, await story.run(RecordActivities.cluster_nodes, RECORD))
+        try:
+            await story.run(FabricActivities.remove_segment, REMOVE)
+        except BaseException as error:
+            if not is_foreseen(error):
+                raise
+            workflow.logger.warning("the cluster's network is left to the sweep", exc_info=error)
+        await story.run(CredentialActivities.discard_secrets, RECORD)

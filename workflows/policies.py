@@ -1,0 +1,55 @@
+"""How long steps may take, and how they are tried again. One table for all workflows."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+
+HEARTBEAT_TIMEOUT = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class StepPolicy:
+    """`attempt` bounds one attempt, `all_attempts` all of them together; `final` are codes not worth another."""
+
+    attempt: timedelta
+    all_attempts: timedelta
+    first_retry: timedelta = timedelta(milliseconds=250)
+    longest_retry: timedelta = timedelta(seconds=5)
+    heartbeat: timedelta | None = HEARTBEAT_TIMEOUT
+    final: tuple[str, ...] = ()
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """The policy in Temporal's own terms."""
+        return RetryPolicy(
+            initial_interval=self.first_retry,
+            maximum_interval=self.longest_retry,
+            non_retryable_error_types=list(self.final),
+        )
+
+
+RECORD = StepPolicy(
+    attempt=timedelta(seconds=5),
+    all_attempts=timedelta(days=1),
+    first_retry=timedelta(milliseconds=100),
+    heartbeat=None,
+)
+"""Rows. The database may be away for long, and what happened still has to be written."""
+
+RESERVE = StepPolicy(attempt=timedelta(seconds=10), all_attempts=timedelta(minutes=10), heartbeat=None)
+"""Reservations. A host that is being prepared is worth waiting for."""
+
+KEYS = StepPolicy(attempt=timedelta(seconds=10), all_attempts=timedelta(minutes=2), heartbeat=None)
+NETWORK = StepPolicy(attempt=timedelta(seconds=20), all_attempts=timedelta(minutes=2))
+NODE = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=4), final=("docker-silent",))
+MEMBERSHIP = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=3))
+OVERLAY = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=2))
+VERIFY = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=2), final=("overlay-unreachable",))
+DRAIN = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=5))
+REMOVE = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=3))
+"""Removals on the way of an undo or a delete. What can't be removed by then is left to the sweep."""
+
+HOST = StepPolicy(attempt=timedelta(minutes=15), all_attempts=timedelta(minutes=30))
+IMAGE = StepPolicy(attempt=timedelta(minutes=20), all_attempts=timedelta(hours=1))
+INSPECT = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=10))

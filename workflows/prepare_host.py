@@ -1,0 +1,59 @@
+"""PrepareHost: makes a machine ready to carry nodes, and brings back those that it carried before."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.fabric import FabricActivities
+    from activities.hosts import HostActivities
+    from activities.inputs import HostStep, Step
+    from activities.maintenance import MaintenanceActivities
+    from activities.nodes import NodeActivities
+    from workflows.names import PREPARE_HOST, PROGRESS_QUERY, PrepareHostInput
+    from workflows.policies import HOST, IMAGE, INSPECT, NETWORK, NODE, RECORD
+    from workflows.story import Story
+    from workflows.undo import each, in_parallel
+
+
+@workflow.defn(name=PREPARE_HOST)
+class PrepareHost:
+    """Prepares a host; run again, it changes nothing but what has gone missing since."""
+
+    @workflow.init
+    def __init__(self, change: PrepareHostInput) -> None:
+        self._host = HostStep(change.operation_id, change.host_id, change.host_name)
+        self._story = Story(change.operation_id)
+
+    @workflow.run
+    async def run(self, change: PrepareHostInput) -> None:
+        """Run the operation."""
+        del change
+        await self._story.tell(self._steps)
+
+    @workflow.query(name=PROGRESS_QUERY)
+    def progress(self) -> list[dict[str, str | None]]:
+        """Return where each step is."""
+        return self._story.progress()
+
+    async def _steps(self) -> None:
+        story = self._story
+        await story.run(HostActivities.ensure_host, HOST, self._host)
+        _, image = await in_parallel(
+            story.run(HostActivities.measure_host, HOST, self._host),
+            story.run(HostActivities.ensure_image, IMAGE, self._host),
+        )
+        await story.run(HostActivities.ready_host, RECORD, self._host, image)
+        await self._restore()
+
+    async def _restore(self) -> None:
+        """Bring the clusters' networks back, then start the nodes that have stopped.
+
+        A node that does not start keeps no other from starting; the first such failure is the operation's.
+        """
+        story = self._story
+        clusters: list[str] = await story.run(HostActivities.host_clusters, RECORD, self._host)
+        steps = [Step(self._host.operation_id, cluster_id) for cluster_id in clusters]
+        failures = await each(*(story.run(FabricActivities.ensure_segment, NETWORK, step) for step in steps))
+        nodes: list[Step] = await story.run(MaintenanceActivities.stopped_nodes, INSPECT, self._host)
+        failures += await each(*(story.run(NodeActivities.ensure_node, NODE, node) for node in nodes))
+        if failures:
+            raise failures[0]
