@@ -1,0 +1,130 @@
+"""A cluster's credentials on this person's disk: unpacked for their eyes only, and fetched anew when stale."""
+
+import io
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from carina_cli.config import clusters_dir
+from carina_cli.errors import CliError, Missing
+from carina_cli.shapes import Cluster
+
+if TYPE_CHECKING:
+    from carina_cli.client import Client
+
+LARGEST_FILE_BYTES = 1 << 20
+"""More than a certificate, key or script ever has: an archive with a larger file is refused."""
+
+STAMP = "cluster.json"
+"""The file that says which state of which cluster the credentials beside it belong to."""
+
+
+def home_of(cluster: Cluster) -> Path:
+    """Return the directory that this person's credentials of the cluster are kept in."""
+    return clusters_dir() / cluster["id"]
+
+
+def current(client: "Client", cluster: Cluster, *, refresh: bool = False) -> Path:
+    """Return the directory with the cluster's credentials; fetch them if absent, stale or to be refreshed.
+
+    They are stale when the cluster has changed since, by its `updated_at`.
+    """
+    directory = home_of(cluster)
+    if refresh or not _is_current(directory, cluster):
+        unpack(client.credentials(cluster["id"]), directory)
+        _write(directory / STAMP, json.dumps(_stamp(cluster)).encode())
+    return directory
+
+
+def unpack(archive: bytes, directory: Path) -> list[str]:
+    """Write the archive's files into `directory` and return their names. Files get mode 0600, a new directory 0700.
+
+    One folder around the files is taken off. Each file is replaced whole. Raises `CliError` for an archive that
+    isn't one, or that would write elsewhere.
+    """
+    files = _files(archive)
+    try:
+        _make_private(directory)
+        for name, content in files.items():
+            _write(directory / name, content)
+    except OSError as error:
+        raise CliError(
+            f"The credentials can't be written to {directory}.",
+            str(error),
+            "Give another directory with 'carina credentials --dir'.",
+        ) from error
+    return sorted(files)
+
+
+def discard(cluster: Cluster) -> None:
+    """Remove the credentials of a cluster that is no more, if there are any."""
+    directory = home_of(cluster)
+    if directory.is_dir():
+        shutil.rmtree(directory)
+
+
+def docker_host(directory: Path) -> str:
+    """Return the address of the Docker API that the credentials are for, as their docker.env has it."""
+    try:
+        text = (directory / "docker.env").read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise Missing("These credentials are not for Docker: they have no docker.env.", str(directory)) from error
+    for line in text.splitlines():
+        name, _, value = line.removeprefix("export ").partition("=")
+        if name.strip() == "DOCKER_HOST":
+            return value.strip()
+    raise Missing("The credentials' docker.env names no DOCKER_HOST.", str(directory))
+
+
+def _is_current(directory: Path, cluster: Cluster) -> bool:
+    """Tell whether all files are there and belong to the cluster's present state."""
+    try:
+        stamp = json.loads((directory / STAMP).read_bytes())
+    except (OSError, ValueError):
+        return False
+    whole = all((directory / name).is_file() for name in ("ca.pem", "cert.pem", "key.pem"))
+    return whole and bool(stamp == _stamp(cluster))
+
+
+def _stamp(cluster: Cluster) -> dict[str, object]:
+    """Return what the credentials on disk are compared by."""
+    return {key: cluster.get(key) for key in ("id", "name", "endpoint", "updated_at")}
+
+
+def _files(archive: bytes) -> dict[str, bytes]:
+    """Return the archive's files by name, checked."""
+    files: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            for entry in opened.infolist():
+                if entry.is_dir():
+                    continue
+                path = PurePosixPath(entry.filename.replace("\\", "/"))
+                if path.is_absolute() or len(path.parts) > 2 or ".." in path.parts or ":" in entry.filename:  # noqa: PLR2004 - one folder and the file
+                    raise CliError(f"The credentials archive has a file in a strange place: {entry.filename!r}.")
+                if entry.file_size > LARGEST_FILE_BYTES:
+                    raise CliError(f"The credentials archive has a file of {entry.file_size} bytes: {path.name!r}.")
+                files[path.name] = opened.read(entry)
+    except zipfile.BadZipFile as error:
+        raise CliError("The service sent credentials that are no zip archive.", str(error)) from error
+    return files
+
+
+def _make_private(directory: Path) -> None:
+    """Make the directory, and parents that lack, for its owner alone. One that exists is left as it is."""
+    for path in reversed([directory, *directory.parents]):
+        if not path.is_dir():
+            path.mkdir(mode=0o700, exist_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file by one that only its owner can read, in one step."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    fresh.replace(path)

@@ -1,0 +1,124 @@
+"""The API's JSON as it comes over the wire. Times are RFC 3339 in UTC. Fields not named here are passed through."""
+
+import uuid
+from typing import TypedDict
+
+
+class Problem(TypedDict, total=False):
+    """An error: one of an answer's `errors`, or what an operation, step or cluster carries."""
+
+    code: str
+    title: str
+    detail: str
+    remedy: str
+    request_id: str
+
+
+class ClusterType(TypedDict):
+    """What a cluster can be made of."""
+
+    id: int
+    name: str
+    coe: str
+    host_type: str
+    active: bool
+
+
+class Condition(TypedDict):
+    """Something that people should know about a cluster."""
+
+    type: str
+    message: str
+    since: str
+    node: str | None
+
+
+class Cluster(TypedDict):
+    """A cluster."""
+
+    id: str
+    name: str
+    status: str
+    health: str
+    conditions: list[Condition]
+    node_count: int
+    cluster_type: ClusterType
+    endpoint: str | None
+    subnet: str | None
+    error: Problem | None
+    operation_id: str | None
+    created_at: str
+    updated_at: str
+
+
+class Node(TypedDict):
+    """A node of a cluster."""
+
+    id: str
+    name: str
+    role: str
+    state: str
+    address: str
+    host: str
+    container: str
+    created_at: str
+
+
+class Overlay(TypedDict):
+    """An overlay network of a cluster."""
+
+    name: str
+    subnet: str
+    mtu: int
+    attachable: bool
+    encrypted: bool
+    state: str
+    error: Problem | None
+    verified_at: str | None
+    created_at: str
+
+
+class Step(TypedDict):
+    """One attempt of one step of an operation."""
+
+    name: str
+    title: str
+    node: str | None
+    host: str | None
+    attempt: int
+    state: str
+    error: Problem | None
+    started_at: str
+    ended_at: str | None
+
+
+class Operation(TypedDict):
+    """An operation; `steps` are there when it is read by its id."""
+
+    id: str
+    cluster_id: str | None
+    host_id: str | None
+    kind: str
+    state: str
+    error: Problem | None
+    workflow_id: str
+    run_id: str | None
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    steps: list[Step]
+
+
+class Readiness(TypedDict):
+    """The service's own account of itself."""
+
+    status: str
+    checks: dict[str, str]
+
+
+def is_id(text: str) -> bool:
+    """Tell whether `text` is written as ids are: a UUID with hyphens."""
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
