@@ -7,13 +7,16 @@ One code is one meaning, in the API, the CLI, the page and the Temporal UI::
      + Unauthorized            401
      + NotFound                404
      + NotReady                404  the thing asked for is not there yet
+     + MethodNotAllowed        405
      + UnsupportedVersion      406
      + Conflict                409
      |  + NameTaken, ClusterBusy, KeyReused, SubnetOverlaps, OverlayExists
+     + BodyTooLarge            413
      + Unavailable             503  the service itself can't serve now
      + StepFailed              a step of an operation went wrong
         + HostNotReady, ImageUnavailable, DiskFull, NoAddressLeft, NoRoom, NodeNotStarted, DockerSilent,
           SwarmFailed, OverlayFailed, OverlayUnreachable, EncryptionUnsupported, CommandFailed
+     + SecretUnreadable        a sealed secret can't be opened
      + OperationLost, OperationCancelled
 """
 
@@ -98,6 +101,16 @@ class NotReady(CarinaError):  # noqa: N818
     default_remedy = "Wait until the cluster is active."
 
 
+class MethodNotAllowed(CarinaError):  # noqa: N818
+    """The path is there, but does not take the request's method."""
+
+    code = "method-not-allowed"
+    title = "The path does not take this method"
+    status = 405
+    retryable = False
+    default_remedy = "See /docs for what each path takes."
+
+
 class UnsupportedVersion(CarinaError):  # noqa: N818
     """The API-Version header names a version that is not served."""
 
@@ -156,6 +169,16 @@ class OverlayExists(Conflict):
     code = "overlay-exists"
     title = "The overlay network exists"
     default_remedy = "Choose another name, or remove the overlay network that has it."
+
+
+class BodyTooLarge(CarinaError):  # noqa: N818
+    """The request's body is longer than any request needs."""
+
+    code = "body-too-large"
+    title = "The request's body is too large"
+    status = 413
+    retryable = False
+    default_remedy = "Send a shorter body."
 
 
 class Unavailable(CarinaError):  # noqa: N818
@@ -273,6 +296,15 @@ class EncryptionUnsupported(StepFailed):
     status = 409
     retryable = False
     default_remedy = "Create the overlay without 'encrypted', or load the kernel's ESP modules (esp4, xfrm_user)."
+
+
+class SecretUnreadable(CarinaError):  # noqa: N818
+    """A sealed secret was sealed under another key or for another place, or was altered."""
+
+    code = "secret-unreadable"
+    title = "A stored secret can't be opened"
+    retryable = False
+    default_remedy = "Restore the vault's key that was in Carina's home when the cluster was made."
 
 
 class OperationLost(CarinaError):  # noqa: N818

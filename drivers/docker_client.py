@@ -1,0 +1,127 @@
+"""TLS connections to the Docker Engines of nodes, and how their errors become the catalogue's.
+
+`docker` takes certificates from files only. A private key on a disk outlives a crash, so the TLS context is made here,
+from files that are in memory and have no name (memfd), and handed to `docker` through its HTTP session.
+"""
+
+import os
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from docker import APIClient
+from docker.errors import APIError, DockerException
+from requests import PreparedRequest, RequestException, Response
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+
+from domain.errors import DockerSilent, StepFailed
+from domain.secrets import Access
+
+DOCKER_PORT = 2376
+API_VERSION = "1.44"
+"""Docker 25 and later speak it; naming it saves the question for each connection."""
+CONNECT_TIMEOUT_S = 3.0
+READ_TIMEOUT_S = 30.0
+"""Docker itself gives up on the longest call used here, joining a swarm, after 20 s."""
+_JOIN_TOKEN = re.compile(r"SWMTKN-[A-Za-z0-9-]+")
+
+
+class Engines:
+    """Connections to the engines of one cluster's nodes, kept for one task and closed at its end."""
+
+    def __init__(self, access: Access) -> None:
+        self._context = tls_context(access)
+        self._clients: dict[str, APIClient] = {}
+
+    def at(self, address: str) -> APIClient:
+        """Return the client for the engine at that address. It connects when it is first used."""
+        if address not in self._clients:
+            client = APIClient(base_url=f"https://{address}:{DOCKER_PORT}", version=API_VERSION)
+            client.trust_env = False  # nodes are never behind the proxy that this process may be told to use
+            client.mount("https://", _NodeAdapter(self._context))
+            self._clients[address] = client
+        return self._clients[address]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in self._clients.values():
+            client.close()
+
+
+def tls_context(access: Access) -> ssl.SSLContext:
+    """Return a context that trusts the cluster's authority alone and shows the client's certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(cadata=access.ca_pem.decode())
+    descriptor = os.memfd_create("client")
+    try:
+        os.write(descriptor, access.client.cert_pem + access.client.key_pem)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    return context
+
+
+class _NodeAdapter(HTTPAdapter):
+    """Speaks HTTPS with a ready TLS context, and never without a bound on time."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Add nothing to the context: the default would trust every public authority, too."""
+
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+        kwargs["timeout"] = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        return super().send(request, *args, **kwargs)
+
+
+@contextmanager
+def docker_errors(failure: type[StepFailed], doing: str) -> Iterator[None]:
+    """Turn what Docker refuses into `failure`, and a Docker that does not answer into `DockerSilent`.
+
+    `doing` says what is being done, as in "Docker on 10.64.0.10 refused to form the swarm". The cause is cut off
+    on purpose: Docker repeats join tokens in its messages.
+    """
+    try:
+        yield
+    except APIError as error:
+        where = _host(error.response.url if error.response is not None else None)
+        raise failure(f"Docker on {where} refused to {doing}: {redacted(str(error.explanation or error))}") from None
+    except (RequestException, HTTPError, DockerException, OSError) as error:
+        request = error.request if isinstance(error, RequestException) else None
+        where = _host(request.url if request is not None else None)
+        raise DockerSilent(
+            f"Docker on {where} did not answer when asked to {doing}: {redacted(_innermost(error))}"
+        ) from None
+
+
+def redacted(text: str) -> str:
+    """Return `text` without join tokens."""
+    return _JOIN_TOKEN.sub("SWMTKN-(removed)", text)
+
+
+def _host(url: str | bytes | None) -> str:
+    return str(urlsplit(str(url)).hostname) if url else "a node"
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the reason inside an exception that requests and urllib3 wrapped several times."""
+    reason = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+    while isinstance(reason, BaseException):
+        error = reason
+        reason = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+    return str(error)

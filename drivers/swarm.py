@@ -1,0 +1,101 @@
+"""Docker Swarm as an orchestrator: what its modules do, off the event loop, under one set of errors."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import structlog
+
+from domain.errors import OverlayFailed, StepFailed, SwarmFailed
+from domain.nodes import Member, NodeFile, NodePlan
+from domain.overlays import Overlay
+from domain.secrets import Access, KeyPair
+from drivers import swarm_credentials, swarm_files, swarm_membership, swarm_overlays, swarm_verify
+from drivers.docker_client import DOCKER_PORT, Engines, docker_errors
+
+_log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+_THREADS = 32
+
+
+class Swarm:
+    """Fits `Orchestrator`. Its calls raise `DockerSilent` where an engine does not answer.
+
+    A call that is cancelled returns at once; what it had begun runs to its own bound, and tidies up.
+    """
+
+    coe = "swarm"
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="swarm")
+
+    def close(self) -> None:
+        """Let go of the threads; calls that still run end by their own bounds."""
+        self._threads.shutdown(wait=False)
+
+    def node_files(self, plan: NodePlan, ca_pem: bytes, server: KeyPair) -> Sequence[NodeFile]:
+        """Return the files that a node has before its first start."""
+        return swarm_files.node_files(plan, ca_pem, server)
+
+    def credentials(self, cluster_name: str, endpoint: str, access: Access) -> Mapping[str, bytes]:
+        """Return the files, by name, of the archive that people use to reach the cluster's Docker API."""
+        return swarm_credentials.credentials(cluster_name, endpoint, access)
+
+    def endpoint(self, manager: Member) -> str:
+        """Return the address of the cluster's Docker API."""
+        return f"tcp://{manager.address}:{DOCKER_PORT}"
+
+    async def form(self, manager: Member, access: Access) -> None:
+        """Make the swarm with its first member; raise `SwarmFailed` if Docker refuses."""
+        await self._run(SwarmFailed, f"form the swarm on {manager.name}", access, swarm_membership.form, manager)
+        _log.info("swarm.formed", node=manager.name)
+
+    async def join(self, manager: Member, node: Member, access: Access) -> None:
+        """Make `node` a member; raise `SwarmFailed` if Docker refuses or the node does not get ready."""
+        await self._run(SwarmFailed, f"join {node.name}", access, swarm_membership.join, manager, node)
+        _log.info("swarm.joined", node=node.name)
+
+    async def drain(self, manager: Member, node: Member, access: Access) -> None:
+        """Move services' tasks off `node`, within a bound. A node that is no member is no error."""
+        await self._run(SwarmFailed, f"drain {node.name}", access, swarm_membership.drain, manager, node)
+        _log.info("swarm.drained", node=node.name)
+
+    async def leave(self, manager: Member, node: Member, access: Access) -> None:
+        """End the membership of `node`, dead or alive. No member is no error; a silent manager is."""
+        await self._run(SwarmFailed, f"remove {node.name}", access, swarm_membership.leave, manager, node)
+        _log.info("swarm.left", node=node.name)
+
+    async def ensure_overlay(self, manager: Member, overlay: Overlay, access: Access) -> None:
+        """Make the overlay network unless it is there as described; raise `OverlayFailed` if that can't be."""
+        doing = f"make the overlay network {overlay.name}"
+        await self._run(OverlayFailed, doing, access, swarm_overlays.ensure_overlay, manager, overlay)
+        _log.info("overlay.made", overlay=overlay.name, subnet=overlay.subnet, mtu=overlay.mtu)
+
+    async def remove_overlay(self, manager: Member, name: str, access: Access) -> None:
+        """Remove the overlay network. None there is no error; one in use raises `OverlayFailed`."""
+        doing = f"remove the overlay network {name}"
+        await self._run(OverlayFailed, doing, access, swarm_overlays.remove_overlay, manager, name)
+        _log.info("overlay.removed", overlay=name)
+
+    async def verify(self, members: Sequence[Member], overlay: Overlay, access: Access) -> None:
+        """Check from inside that containers on each member reach those on every other; raise `OverlayUnreachable`."""
+        began = time.monotonic()
+        doing = f"prove the overlay network {overlay.name}"
+        await self._run(OverlayFailed, doing, access, swarm_verify.verify, members, overlay)
+        took_s = round(time.monotonic() - began, 3)
+        _log.info("overlay.proved", overlay=overlay.name, nodes=len(members), took_s=took_s)
+
+    async def health(self, manager: Member, access: Access) -> Mapping[str, bool]:
+        """Return, by host name, whether the swarm holds the node for ready."""
+        return await self._run(SwarmFailed, "list its nodes", access, swarm_membership.health, manager)
+
+    async def _run(
+        self, failure: type[StepFailed], doing: str, access: Access, function: Callable[..., _T], *args: Any
+    ) -> _T:
+        def run() -> _T:
+            with docker_errors(failure, doing), Engines(access) as engines:
+                return function(engines, *args)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)

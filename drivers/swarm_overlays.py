@@ -1,0 +1,119 @@
+"""Overlay networks of a swarm. All functions block."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from docker import APIClient
+from docker.errors import APIError
+from docker.types import IPAMConfig, IPAMPool
+from requests import RequestException
+
+from domain.errors import OverlayFailed
+from domain.nodes import Member
+from domain.overlays import Overlay
+from drivers.docker_client import Engines
+
+LABEL = "io.carina.overlay"
+_MTU = "com.docker.network.driver.mtu"
+_POLL_S = 0.02
+_REMOVE_TIMEOUT_S = 10.0
+_NOT_FOUND = 404
+_CONFLICT = 409
+
+Network = Mapping[str, Any]
+"""A network as `GET /networks` describes it."""
+
+
+def ensure_overlay(engines: Engines, manager: Member, overlay: Overlay) -> None:
+    """Make the network unless it is there as described. One of ours that differs is made anew if nothing uses it."""
+    engine = engines.at(manager.address)
+    network = _find(engine, overlay.name)
+    if network is not None:
+        if not _is_ours(network):
+            raise OverlayFailed(
+                f"The swarm has a network {overlay.name} that Carina did not make.",
+                remedy="Choose another name, or remove that network with 'docker network rm'.",
+            )
+        if _describe(network) == _wanted(overlay):
+            return
+        remove_overlay(engines, manager, overlay.name)
+    try:
+        engine.create_network(
+            overlay.name,
+            driver="overlay",
+            options={_MTU: str(overlay.mtu)} | ({"encrypted": ""} if overlay.encrypted else {}),
+            ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=overlay.subnet)]),
+            labels={LABEL: overlay.name},
+            attachable=overlay.attachable,
+            scope="swarm",
+        )
+    except APIError as error:
+        made = _find(engine, overlay.name) if error.status_code == _CONFLICT else None
+        if made is None or _describe(made) != _wanted(overlay):
+            raise
+
+
+def remove_overlay(engines: Engines, manager: Member, name: str) -> None:
+    """Remove the network, and return when it is gone. One that Carina did not make is left alone.
+
+    Docker lets go of a network a moment after the last container on it has gone, so a refusal counts only if a
+    container is really there, or if it lasts.
+    """
+    engine = engines.at(manager.address)
+    deadline = time.monotonic() + _REMOVE_TIMEOUT_S
+    while (network := _find(engine, name)) is not None and _is_ours(network):
+        try:
+            engine.remove_network(network["Id"])
+        except APIError as error:
+            if error.status_code == _NOT_FOUND:
+                continue
+            users = _users(engines, engine, network["Id"])
+            if users:
+                raise OverlayFailed(f"{name} is in use by {', '.join(users)}.") from None
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_S)
+
+
+def _find(engine: APIClient, name: str) -> Network | None:
+    networks: Sequence[Network] = engine.networks(names=[name], filters={"scope": "swarm"})
+    return next((network for network in networks if network["Name"] == name), None)
+
+
+def _is_ours(network: Network) -> bool:
+    return LABEL in (network.get("Labels") or {})
+
+
+def _wanted(overlay: Overlay) -> tuple[object, ...]:
+    return ("overlay", overlay.attachable, str(overlay.mtu), overlay.encrypted, [overlay.subnet])
+
+
+def _describe(network: Network) -> tuple[object, ...]:
+    options = network.get("Options") or {}
+    subnets = [config["Subnet"] for config in network["IPAM"]["Config"] or ()]
+    return (network["Driver"], network["Attachable"], options.get(_MTU), "encrypted" in options, subnets)
+
+
+def _users(engines: Engines, engine: APIClient, network_id: str) -> list[str]:
+    """Return who uses the network: services, and containers with the node they run on. Silent nodes are passed over."""
+    services = [
+        f"service {service['Spec']['Name']}" for service in engine.services() if network_id in _networks_of(service)
+    ]
+    containers = []
+    for node in engine.nodes():
+        try:
+            found = engines.at(node["Status"]["Addr"]).containers(all=True, filters={"network": network_id})
+        except (APIError, RequestException):  # a dead node can't say; what the others say is worth it
+            continue
+        where = node["Description"]["Hostname"]
+        containers += [
+            f"container {item['Names'][0].lstrip('/')} on {where}"
+            for item in found
+            if "com.docker.swarm.service.name" not in (item.get("Labels") or {})
+        ]
+    return services + containers
+
+
+def _networks_of(service: Mapping[str, Any]) -> set[str]:
+    return {item["Target"] for item in service["Spec"]["TaskTemplate"].get("Networks") or ()}
