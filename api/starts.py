@@ -1,0 +1,87 @@
+"""Which workflow an operation is started as, with which input and in which words. Pure."""
+
+from dataclasses import dataclass
+
+from domain.operations import OperationKind
+from store.views import OperationView
+from workflows import names
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """All that starting an operation's workflow takes. `summary` and `details` are shown in the Temporal UI."""
+
+    workflow: str
+    workflow_id: str
+    input: names.ClusterChange | names.PrepareHostInput
+    summary: str
+    details: str
+
+
+def start_of(operation: OperationView) -> Start:
+    """Return how the operation's workflow is started. Needs nothing but the operation's row."""
+    if operation.kind is OperationKind.PREPARE_HOST:
+        return _host_start(operation)
+    return _cluster_start(operation)
+
+
+def _cluster_start(operation: OperationView) -> Start:
+    cluster_id = operation.cluster_id or ""
+    name = operation.cluster_name or cluster_id
+    base = (operation.id, cluster_id, name, operation.tenant_id)
+    workflow: str
+    change: names.ClusterChange
+    match operation.kind:
+        case OperationKind.CREATE:
+            count = _number(operation, "node_count")
+            workflow = names.CREATE_CLUSTER
+            change = names.CreateClusterInput(*base, node_count=count, retain=operation.params.get("retain") is True)
+            summary = f"Create cluster {name} with {_nodes(count)}"
+        case OperationKind.GROW:
+            count = _number(operation, "add")
+            workflow, change = names.GROW_CLUSTER, names.GrowClusterInput(*base, add=count)
+            summary = f"Grow cluster {name} by {_nodes(count)}"
+        case OperationKind.SHRINK:
+            count = _number(operation, "remove")
+            workflow, change = names.SHRINK_CLUSTER, names.ShrinkClusterInput(*base, remove=count)
+            summary = f"Shrink cluster {name} by {_nodes(count)}"
+        case OperationKind.ADD_OVERLAY:
+            overlay = str(operation.params["overlay"])
+            workflow, change = names.CONFIGURE_OVERLAY, names.ConfigureOverlayInput(*base, overlay=overlay)
+            summary = f"Make overlay network {overlay} of cluster {name}"
+        case OperationKind.REMOVE_OVERLAY:
+            overlay = str(operation.params["overlay"])
+            change = names.ConfigureOverlayInput(*base, overlay=overlay, remove=True)
+            workflow = names.CONFIGURE_OVERLAY
+            summary = f"Remove overlay network {overlay} of cluster {name}"
+        case _:
+            workflow, change = names.DELETE_CLUSTER, names.DeleteClusterInput(*base)
+            summary = f"Delete cluster {name}"
+    details = (
+        f"{summary}.\n\n- cluster: `{cluster_id}`\n- operation: `{operation.id}`\n- tenant: `{operation.tenant_id}`"
+    )
+    return Start(workflow, names.cluster_workflow_id(cluster_id), change, summary, details)
+
+
+def _host_start(operation: OperationView) -> Start:
+    host_id = operation.host_id or ""
+    name = str(operation.params.get("host_name", host_id))
+    summary = f"Prepare host {name}"
+    return Start(
+        names.PREPARE_HOST,
+        names.host_workflow_id(host_id),
+        names.PrepareHostInput(operation.id, host_id, name),
+        summary,
+        f"{summary}.\n\n- host: `{host_id}`\n- operation: `{operation.id}`",
+    )
+
+
+def _number(operation: OperationView, param: str) -> int:
+    value = operation.params[param]
+    if not isinstance(value, int):
+        raise TypeError(f"Operation {operation.id}: parameter {param} is no number.")
+    return value
+
+
+def _nodes(count: int) -> str:
+    return "1 node" if count == 1 else f"{count} nodes"
