@@ -1,10 +1,85 @@
-"""Hosts at the start of the service."""
+"""Hosts: the one that Carina runs on, what is recorded of each, and what was seen on them without an owner."""
 
-from sqlalchemy import Engine
+from collections.abc import Sequence
 
-from domain.hosts import Host
+from sqlalchemy import Engine, delete
+from sqlmodel import Session, col, select
+from uuid_utils.compat import uuid7
+
+from domain.hosts import Host, HostReport
+from store.columns import now
+from store.mapping import host_from_row, report_from_json, report_to_json
+from store.queries import find_host
+from store.tables import HostRow, OrphanRow
+from store.transactions import read, write
+
+LOCAL_ADDRESS = "local"
 
 
 def ensure_local_host(engine: Engine, *, root: str, name: str) -> Host:
-    """Return the machine that Carina runs on as a host, after adding it if it is not there yet."""
-    raise NotImplementedError
+    """Return the machine that Carina runs on as a host, after adding it if it is not there yet.
+
+    What is known of it stays; a new `root` or `name` takes the place of the old.
+    """
+
+    def work(session: Session) -> Host:
+        row = session.exec(select(HostRow).where(col(HostRow.address) == LOCAL_ADDRESS)).one_or_none()
+        if row is None:
+            host = Host(str(uuid7()), name, LOCAL_ADDRESS, root)
+            row = HostRow(id=host.id, name=name, address=host.address, root=root, state=host.state, mtu=host.mtu)
+            session.add(row)
+        elif (row.name, row.root) != (name, root):
+            row.name, row.root, row.updated_at = name, root, now()
+        session.flush()
+        return host_from_row(row)
+
+    return write(engine, work)
+
+
+def host_report(engine: Engine, host_id: str) -> HostReport | None:
+    """Return what was last measured of a host, None if nothing was; raise `NotFound`."""
+
+    def work(session: Session) -> HostReport | None:
+        stored = find_host(session, host_id).report
+        return None if stored is None else report_from_json(stored)
+
+    return read(engine, work)
+
+
+def record_host(session: Session, host: Host, report: HostReport | None) -> None:
+    """Store a host's state, claim, image, MTU and capabilities, and what was measured; raise `NotFound`."""
+    row = find_host(session, host.id, lock=True)
+    row.state = host.state
+    row.claim = (
+        None
+        if host.claim is None
+        else {
+            "network": host.claim.network,
+            "uid_first": host.claim.uid_first,
+            "uid_ranges": host.claim.uid_ranges,
+        }
+    )
+    row.image = host.image
+    row.mtu = host.mtu
+    row.capabilities = sorted(host.capabilities)
+    row.updated_at = now()
+    if report is not None:
+        row.report = report_to_json(report)
+        row.mtu = report.mtu
+        row.capabilities = sorted(report.capabilities)
+        row.measured_at = row.updated_at
+
+
+def orphan_age_s(session: Session, host_id: str, name: str) -> float:
+    """Return the seconds since that orphan was first reported; the first report counts as 0."""
+    known = session.get(OrphanRow, (host_id, name))
+    if known is not None:
+        return max(0.0, (now() - known.first_seen_at).total_seconds())
+    find_host(session, host_id)
+    session.add(OrphanRow(host_id=host_id, name=name))
+    return 0.0
+
+
+def forget_orphans_except(session: Session, host_id: str, names: Sequence[str]) -> None:
+    """Drop reports of orphans on the host that are no longer seen."""
+    session.exec(delete(OrphanRow).where(col(OrphanRow.host_id) == host_id, col(OrphanRow.name).not_in(names)))

@@ -1,10 +1,20 @@
 """The store's face for the reconciler: accepted operations of every owner, whose workflows have to be looked after."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy import Engine
+from sqlmodel import Session, col, select
+from uuid_utils.compat import uuid7
 
 from domain.errors import ErrorRecord
+from domain.operations import LOCKING_STATES, OperationKind, OperationState
+from store.columns import now
+from store.mapping import operation_view
+from store.outcomes import fail
+from store.queries import find_host, lock_operation
+from store.tables import DEFAULT_TENANT, OperationRow
+from store.transactions import read, write
 from store.views import OperationView
 
 
@@ -16,16 +26,58 @@ class Outbox:
 
     def pending(self, older_than_s: float) -> Sequence[OperationView]:
         """Return operations accepted at least so many seconds ago whose workflow has not begun, oldest first."""
-        raise NotImplementedError
+        query = (
+            select(OperationRow)
+            .where(
+                col(OperationRow.state) == OperationState.PENDING,
+                col(OperationRow.created_at) <= now() - timedelta(seconds=older_than_s),
+            )
+            .order_by(col(OperationRow.id))
+        )
+        return read(self._engine, lambda session: [operation_view(row) for row in session.exec(query)])
 
     def running(self) -> Sequence[OperationView]:
         """Return operations that are running or cancelling, oldest first."""
-        raise NotImplementedError
+        query = (
+            select(OperationRow)
+            .where(col(OperationRow.state).in_([OperationState.RUNNING, OperationState.CANCELLING]))
+            .order_by(col(OperationRow.id))
+        )
+        return read(self._engine, lambda session: [operation_view(row) for row in session.exec(query)])
 
     def mark_lost(self, operation_id: str, error: ErrorRecord) -> None:
-        """Close an operation whose workflow ended without a word, as failed; one that has ended stays as it is."""
-        raise NotImplementedError
+        """Close an operation whose workflow ended without a word; one that has ended stays as it is.
+
+        It counts as failed, or as cancelled if that was asked for. Raises `NotFound`.
+        """
+
+        def work(session: Session) -> None:
+            operation, cluster = lock_operation(session, operation_id)
+            cancelled = operation.state == OperationState.CANCELLING
+            fail(session, operation, cluster, error, cancelled=cancelled)
+
+        write(self._engine, work)
 
     def accept_prepare_host(self, host_id: str) -> OperationView:
         """Store that a host is to be prepared, or return the operation that is about it already; raise `NotFound`."""
-        raise NotImplementedError
+
+        def work(session: Session) -> OperationView:
+            find_host(session, host_id, lock=True)
+            operation = session.exec(
+                select(OperationRow).where(
+                    col(OperationRow.host_id) == host_id, col(OperationRow.state).in_(LOCKING_STATES)
+                )
+            ).one_or_none()
+            if operation is None:
+                operation = OperationRow(
+                    id=str(uuid7()),
+                    tenant_id=DEFAULT_TENANT,
+                    kind=OperationKind.PREPARE_HOST,
+                    host_id=host_id,
+                    workflow_id=f"host-{host_id}",
+                )
+                session.add(operation)
+                session.flush()
+            return operation_view(operation)
+
+        return write(self._engine, work)

@@ -1,16 +1,24 @@
 """The store's face for activities: records and progress. Every call blocks and is one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from sqlalchemy import Engine
+from sqlmodel import Session
 
 from domain.clusters import Condition
 from domain.errors import ErrorRecord
+from domain.facts import ClusterFacts, NodeFacts
 from domain.hosts import Host, HostReport
 from domain.instance import Instance
 from domain.nodes import NodeRef
 from domain.overlays import Overlay
-from domain.facts import ClusterFacts, NodeFacts
+from store import cluster_records, facts, hosts, outcomes, reservations, steps
+from store.mapping import host_from_row, overlay_from_row
+from store.queries import find_host, lock_operation
+from store.transactions import read, write
+
+Result = TypeVar("Result")
 
 
 class StoreRecords:
@@ -22,110 +30,122 @@ class StoreRecords:
 
     def begin_operation(self, operation_id: str, *, workflow_id: str, run_id: str) -> bool:
         """Mark a pending operation as running under this run; False if it has ended, or another run has it."""
-        raise NotImplementedError
+        return self._write(lambda session: outcomes.begin(session, operation_id, workflow_id, run_id))
+
+    def complete_operation(self, operation_id: str) -> None:
+        """Record success, on the operation and on what it changed: status, nodes, count. Twice is no error."""
+        self._write(lambda session: outcomes.complete(session, *lock_operation(session, operation_id)))
+
+    def fail_operation(self, operation_id: str, error: ErrorRecord, *, cancelled: bool) -> None:
+        """Record failure or cancellation, and the status that the cluster has after it. Twice is no error."""
+        self._write(
+            lambda session: outcomes.fail(session, *lock_operation(session, operation_id), error, cancelled=cancelled)
+        )
 
     def reserve_nodes(self, operation_id: str, count: int) -> Sequence[NodeRef]:
         """Reserve `count` nodes for the operation's cluster: slot, addresses, uid ranges, hosts, names.
 
         Called again for the same operation, it returns what it reserved. Raises `NoRoom`, `NoAddressLeft`,
-        `HostNotReady`.
+        `HostNotReady`, and `Conflict` if the operation has ended.
         """
-        raise NotImplementedError
+        return self._write(lambda session: reservations.reserve_nodes(session, self._instance, operation_id, count))
 
     def release_nodes(self, cluster_id: str, node_ids: Sequence[str]) -> None:
         """Give back what the nodes held, and count the cluster's nodes anew. Nodes not there are no error."""
-        raise NotImplementedError
+        self._write(lambda session: reservations.release_nodes(session, cluster_id, node_ids))
 
     def mark_nodes_leftover(self, cluster_id: str, node_ids: Sequence[str]) -> None:
         """Keep the nodes' reservations for a sweep, because their containers could not be removed."""
-        raise NotImplementedError
+        self._write(lambda session: reservations.mark_nodes_leftover(session, cluster_id, node_ids))
 
     def choose_removals(self, operation_id: str, count: int) -> Sequence[NodeRef]:
         """Mark the `count` newest workers as removing, and return them: the same ones when called again."""
-        raise NotImplementedError
+        return self._write(lambda session: reservations.choose_removals(session, operation_id, count))
 
     def cluster(self, cluster_id: str) -> ClusterFacts:
-        """Return a cluster's facts; raise `NotFound`."""
-        raise NotImplementedError
+        """Return a cluster's facts; raise `NotFound` if it is not there or is deleted."""
+        return self._read(lambda session: facts.cluster_facts(session, self._instance, cluster_id))
 
     def nodes(self, cluster_id: str) -> Sequence[NodeFacts]:
-        """Return the cluster's nodes, manager first, by index."""
-        raise NotImplementedError
+        """Return the cluster's nodes, manager first, by index; those that a deleted cluster left too."""
+        return self._read(lambda session: facts.nodes_facts(session, self._instance, cluster_id))
 
     def node(self, node_id: str) -> NodeFacts:
         """Return one node's facts; raise `NotFound`."""
-        raise NotImplementedError
+        return self._read(lambda session: facts.node_facts(session, self._instance, node_id))
 
     def overlay(self, cluster_id: str, name: str) -> Overlay:
         """Return what an overlay network of the cluster is to be; raise `NotFound`."""
-        raise NotImplementedError
+        return self._read(lambda session: overlay_from_row(cluster_records.find_overlay(session, cluster_id, name)))
 
     def overlay_names(self, cluster_id: str) -> Sequence[str]:
-        """Return the names of the cluster's overlay networks that are not on their way out."""
-        raise NotImplementedError
+        """Return the names of the cluster's overlay networks that are to be there."""
+        return self._read(lambda session: cluster_records.overlay_names(session, cluster_id))
 
     def mark_overlay(self, cluster_id: str, name: str, *, verified: bool) -> None:
         """Record that an overlay network is there, and, if `verified`, that it was proved just now."""
-        raise NotImplementedError
+        self._write(lambda session: cluster_records.mark_overlay(session, cluster_id, name, verified=verified))
 
     def forget_overlay(self, cluster_id: str, name: str) -> None:
         """Drop the row of an overlay network that is gone. None there is no error."""
-        raise NotImplementedError
+        self._write(lambda session: cluster_records.forget_overlay(session, cluster_id, name))
 
     def put_secret(self, cluster_id: str, name: str, sealed: bytes) -> bool:
         """Keep a sealed secret; False, and nothing changed, if one of that name is kept already."""
-        raise NotImplementedError
+        return self._write(lambda session: cluster_records.put_secret(session, cluster_id, name, sealed))
 
     def secret(self, cluster_id: str, name: str) -> bytes | None:
         """Return a sealed secret, or None."""
-        raise NotImplementedError
+        return self._read(lambda session: cluster_records.sealed_secret(session, cluster_id, name))
 
     def discard_secrets(self, cluster_id: str) -> None:
         """Drop all of the cluster's sealed secrets."""
-        raise NotImplementedError
-
-    def complete_operation(self, operation_id: str) -> None:
-        """Record success, on the operation and on what it changed: status, nodes, count. Twice is no error."""
-        raise NotImplementedError
-
-    def fail_operation(self, operation_id: str, error: ErrorRecord, *, cancelled: bool) -> None:
-        """Record failure or cancellation, and the status that the cluster has after it. Twice is no error."""
-        raise NotImplementedError
+        self._write(lambda session: cluster_records.discard_secrets(session, cluster_id))
 
     def host(self, host_id: str) -> Host:
         """Return a host; raise `NotFound`."""
-        raise NotImplementedError
+        return self._read(lambda session: host_from_row(find_host(session, host_id)))
 
     def hosts(self) -> Sequence[Host]:
-        """Return all hosts."""
-        raise NotImplementedError
+        """Return all hosts, by name."""
+        return self._read(lambda session: list(facts.all_hosts(session).values()))
 
     def record_host(self, host: Host, report: HostReport | None) -> None:
-        """Store a host's state, claim, image and, if given, what was measured of it."""
-        raise NotImplementedError
+        """Store a host's state, claim, image and, if given, what was measured of it: that then counts."""
+        self._write(lambda session: hosts.record_host(session, host, report))
 
     def clusters_on_host(self, host_id: str) -> Sequence[ClusterFacts]:
         """Return the clusters that have nodes on the host and are not deleted."""
-        raise NotImplementedError
+        return self._read(lambda session: facts.clusters_on_host(session, self._instance, host_id))
 
     def set_conditions(self, cluster_id: str, conditions: Sequence[Condition]) -> None:
         """Replace the cluster's conditions; its health follows: none is healthy, any is degraded."""
-        raise NotImplementedError
+        self._write(lambda session: cluster_records.set_conditions(session, cluster_id, conditions))
 
     def orphan_age_s(self, host_id: str, name: str) -> float:
         """Return the seconds since an orphan of that name was first reported; the first report counts as 0."""
-        raise NotImplementedError
+        return self._write(lambda session: hosts.orphan_age_s(session, host_id, name))
 
     def forget_orphans_except(self, host_id: str, names: Sequence[str]) -> None:
         """Drop reports of orphans that are no longer seen."""
-        raise NotImplementedError
+        self._write(lambda session: hosts.forget_orphans_except(session, host_id, names))
 
     def step_started(
         self, operation_id: str, activity_id: str, *, name: str, node: str | None, host: str | None, attempt: int
     ) -> None:
         """Record that an attempt began; earlier attempts of the same activity that never ended are lost."""
-        raise NotImplementedError
+        self._write(
+            lambda session: steps.step_started(
+                session, operation_id, activity_id, name=name, node=node, host=host, attempt=attempt
+            )
+        )
 
     def step_ended(self, operation_id: str, activity_id: str, *, attempt: int, error: ErrorRecord | None) -> None:
-        """Record how an attempt ended."""
-        raise NotImplementedError
+        """Record how an attempt ended; raise `NotFound` if it never began."""
+        self._write(lambda session: steps.step_ended(session, operation_id, activity_id, attempt=attempt, error=error))
+
+    def _read(self, work: Callable[[Session], Result]) -> Result:
+        return read(self._engine, work)
+
+    def _write(self, work: Callable[[Session], Result]) -> Result:
+        return write(self._engine, work)

@@ -1,0 +1,83 @@
+"""What activities read: clusters' and nodes' records, joined with what their hosts say."""
+
+from collections.abc import Mapping
+
+from sqlmodel import Session, col, select
+
+from domain.allocation import gateway, uid_base
+from domain.clusters import CLUSTER_TYPES, ClusterStatus
+from domain.errors import HostNotReady, NotFound
+from domain.facts import ClusterFacts, NodeFacts
+from domain.hosts import Host
+from domain.instance import Instance
+from domain.nodes import NodePlan, NodeRef, NodeRole, NodeState, Segment, Stamp
+from store.mapping import host_from_row
+from store.queries import any_cluster, find_cluster, nodes_of
+from store.tables import ClusterRow, HostRow, NodeRow
+
+
+def cluster_facts(session: Session, instance: Instance, cluster_id: str) -> ClusterFacts:
+    """Return the facts of a cluster that is not deleted; raise `NotFound`."""
+    return _cluster(instance, find_cluster(session, cluster_id))
+
+
+def nodes_facts(session: Session, instance: Instance, cluster_id: str) -> list[NodeFacts]:
+    """Return the facts of a cluster's nodes, by index; raise `NotFound` for the cluster."""
+    cluster = any_cluster(session, cluster_id)
+    hosts = all_hosts(session)
+    return [_node(instance, cluster, row, hosts) for row in nodes_of(session, cluster_id)]
+
+
+def node_facts(session: Session, instance: Instance, node_id: str) -> NodeFacts:
+    """Return the facts of a node, one that a deleted cluster left too; raise `NotFound`."""
+    row = session.get(NodeRow, node_id)
+    if row is None:
+        raise NotFound(f"There is no node {node_id}.")
+    return _node(instance, any_cluster(session, row.cluster_id), row, all_hosts(session))
+
+
+def clusters_on_host(session: Session, instance: Instance, host_id: str) -> list[ClusterFacts]:
+    """Return the facts of the clusters that have nodes on the host and are not deleted."""
+    here = select(NodeRow.cluster_id).where(col(NodeRow.host_id) == host_id, col(NodeRow.state) != NodeState.LEFTOVER)
+    rows = session.exec(
+        select(ClusterRow)
+        .where(col(ClusterRow.id).in_(here), col(ClusterRow.status) != ClusterStatus.DELETED)
+        .order_by(col(ClusterRow.id))
+    )
+    return [_cluster(instance, row) for row in rows]
+
+
+def all_hosts(session: Session) -> Mapping[str, Host]:
+    """Return all hosts by id."""
+    return {row.id: host_from_row(row) for row in session.exec(select(HostRow).order_by(col(HostRow.name)))}
+
+
+def _cluster(instance: Instance, row: ClusterRow) -> ClusterFacts:
+    return ClusterFacts(row.id, row.name, CLUSTER_TYPES[row.type_id].coe, _segment(instance, row))
+
+
+def _segment(instance: Instance, row: ClusterRow) -> Segment | None:
+    if row.slot is None or row.subnet is None or row.segment_mtu is None:
+        return None
+    return Segment(row.id, instance.bridge(row.slot), row.subnet, gateway(row.subnet), row.segment_mtu)
+
+
+def _node(instance: Instance, cluster: ClusterRow, row: NodeRow, hosts: Mapping[str, Host]) -> NodeFacts:
+    host = hosts[row.host_id]
+    segment = _segment(instance, cluster)
+    if host.claim is None or cluster.slot is None or segment is None:
+        raise HostNotReady(f"The node {row.name} has no network or uids on the host {host.name}: its claim is gone.")
+    role = NodeRole(row.role)
+    plan = NodePlan(
+        host=host,
+        name=row.name,
+        container=row.container,
+        role=role,
+        address=row.address,
+        uid_base=uid_base(host.claim, row.uid_slot),
+        veth=instance.veth(cluster.slot, row.index),
+        segment=segment,
+        stamp=Stamp(instance.prefix, cluster.id, row.id, row.image),
+        image=row.image,
+    )
+    return NodeFacts(NodeRef(row.id, row.name, role, host.name), plan, row.state)

@@ -1,0 +1,153 @@
+"""From rows to what readers get, and back for the parts that are kept as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from domain.clusters import CLUSTER_TYPES, ClusterStatus, Condition, Health
+from domain.errors import ErrorRecord
+from domain.hosts import Check, CheckState, Claim, Host, HostReport, HostState
+from domain.nodes import NodeRole, NodeState
+from domain.operations import OperationKind, OperationState, StepState
+from domain.overlays import Overlay, OverlayState
+from store.tables import ClusterRow, HostRow, NodeRow, OperationRow, OverlayRow, StepRow
+from store.views import ClusterView, NodeView, OperationView, OverlayView, StepView
+
+
+def error_to_json(error: ErrorRecord | None) -> dict[str, Any] | None:
+    """Return what is stored of an error."""
+    return None if error is None else asdict(error)
+
+
+def error_from_json(stored: dict[str, Any] | None) -> ErrorRecord | None:
+    """Return the error that was stored."""
+    return None if stored is None else ErrorRecord(**stored)
+
+
+def conditions_to_json(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
+    """Return what is stored of a cluster's conditions."""
+    return [asdict(condition) for condition in conditions]
+
+
+def report_to_json(report: HostReport) -> dict[str, Any]:
+    """Return what is stored of what was measured of a host."""
+    return {
+        "checks": [asdict(check) for check in report.checks],
+        "capabilities": sorted(report.capabilities),
+        "mtu": report.mtu,
+        "cgroup_version": report.cgroup_version,
+    }
+
+
+def report_from_json(stored: dict[str, Any]) -> HostReport:
+    """Return the report that was stored."""
+    return HostReport(
+        checks=tuple(Check(**{**check, "state": CheckState(check["state"])}) for check in stored["checks"]),
+        capabilities=frozenset(stored["capabilities"]),
+        mtu=stored["mtu"],
+        cgroup_version=stored["cgroup_version"],
+    )
+
+
+def host_from_row(row: HostRow) -> Host:
+    """Return the host that a row describes."""
+    return Host(
+        id=row.id,
+        name=row.name,
+        address=row.address,
+        root=row.root,
+        state=HostState(row.state),
+        claim=None if row.claim is None else Claim(**row.claim),
+        mtu=row.mtu,
+        image=row.image,
+        capabilities=frozenset(row.capabilities),
+    )
+
+
+def overlay_from_row(row: OverlayRow) -> Overlay:
+    """Return the overlay network that a row describes."""
+    return Overlay(row.name, row.subnet, row.mtu, attachable=row.attachable, encrypted=row.encrypted)
+
+
+def cluster_view(row: ClusterRow, *, operation_id: str | None, endpoint: str | None) -> ClusterView:
+    """Return the view of a cluster. What changes it now, and its endpoint, are other rows' to say."""
+    return ClusterView(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        name=row.name,
+        type=CLUSTER_TYPES[row.type_id],
+        status=ClusterStatus(row.status),
+        health=Health(row.health),
+        conditions=tuple(Condition(**condition) for condition in row.conditions),
+        node_count=row.node_count,
+        subnet=row.subnet,
+        endpoint=endpoint,
+        error=error_from_json(row.error),
+        operation_id=operation_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def node_view(row: NodeRow, host_name: str) -> NodeView:
+    """Return the view of a node on the host of that name."""
+    return NodeView(
+        id=row.id,
+        name=row.name,
+        role=NodeRole(row.role),
+        state=NodeState(row.state),
+        address=row.address,
+        host=host_name,
+        container=row.container,
+        created_at=row.created_at,
+    )
+
+
+def overlay_view(row: OverlayRow) -> OverlayView:
+    """Return the view of an overlay network."""
+    return OverlayView(
+        name=row.name,
+        subnet=row.subnet,
+        mtu=row.mtu,
+        attachable=row.attachable,
+        encrypted=row.encrypted,
+        state=OverlayState(row.state),
+        error=error_from_json(row.error),
+        verified_at=row.verified_at,
+        created_at=row.created_at,
+    )
+
+
+def step_view(row: StepRow) -> StepView:
+    """Return the view of an attempt of a step."""
+    return StepView(
+        name=row.name,
+        node=row.node,
+        host=row.host,
+        attempt=row.attempt,
+        state=StepState(row.state),
+        error=error_from_json(row.error),
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )
+
+
+def operation_view(row: OperationRow, steps: Sequence[StepRow] = ()) -> OperationView:
+    """Return the view of an operation."""
+    return OperationView(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        kind=OperationKind(row.kind),
+        state=OperationState(row.state),
+        cluster_id=row.cluster_id,
+        cluster_name=row.cluster_name,
+        host_id=row.host_id,
+        params=dict(row.params),
+        error=error_from_json(row.error),
+        workflow_id=row.workflow_id,
+        run_id=row.run_id,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        steps=tuple(step_view(step) for step in steps),
+    )

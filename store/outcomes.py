@@ -1,0 +1,214 @@
+"""How operations begin and end, and what their end means for the cluster: status, nodes, count, overlays."""
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
+
+from domain.clusters import ClusterStatus, Health
+from domain.errors import ErrorRecord, OperationCancelled
+from domain.hosts import HostState
+from domain.nodes import NodeState
+from domain.operations import OPEN_STATES, OperationKind, OperationState
+from domain.overlays import OverlayState
+from store.acceptance import set_status
+from store.columns import now
+from store.mapping import error_to_json
+from store.queries import find_host, lock_operation, nodes_of, open_operations
+from store.reservations import count_nodes, free_network
+from store.tables import ClusterRow, OperationRow, OverlayRow, SecretRow
+
+
+def begin(session: Session, operation_id: str, workflow_id: str, run_id: str) -> bool:
+    """Mark an operation as running. See the port.
+
+    All changes to a cluster share a workflow id, so one that begins knows that whatever was being cancelled before
+    it has ended. One that was to be cancelled before it began ends here.
+    """
+    operation, cluster = lock_operation(session, operation_id)
+    if operation.state not in OPEN_STATES:
+        return False
+    if operation.run_id is not None:
+        return operation.run_id == run_id
+    if operation.state == OperationState.CANCELLING:
+        fail(session, operation, cluster, _never_began(operation), cancelled=True)
+        return False
+    if cluster is not None:
+        _end_others(session, operation, cluster)
+    operation.state = OperationState.RUNNING
+    operation.workflow_id = workflow_id
+    operation.run_id = run_id
+    operation.started_at = now()
+    return True
+
+
+def complete(session: Session, operation: OperationRow, cluster: ClusterRow | None) -> None:
+    """Record success, unless the operation has ended."""
+    if operation.state not in OPEN_STATES:
+        return
+    operation.state = OperationState.SUCCEEDED
+    operation.ended_at = now()
+    if cluster is not None:
+        _COMPLETED[OperationKind(operation.kind)](session, operation, cluster)
+
+
+def fail(
+    session: Session, operation: OperationRow, cluster: ClusterRow | None, error: ErrorRecord, *, cancelled: bool
+) -> None:
+    """Record failure or cancellation, unless the operation has ended."""
+    if operation.state not in OPEN_STATES:
+        return
+    operation.state = OperationState.CANCELLED if cancelled else OperationState.FAILED
+    operation.error = error_to_json(error)
+    operation.ended_at = now()
+    if cluster is not None:
+        _FAILED[OperationKind(operation.kind)](session, operation, cluster, error)
+    elif operation.host_id is not None:
+        host = find_host(session, operation.host_id, lock=True)
+        if host.state == HostState.PREPARING:
+            host.state = HostState.ERROR
+            host.updated_at = now()
+
+
+def _never_began(operation: OperationRow) -> ErrorRecord:
+    return OperationCancelled(
+        f"The operation {operation.id} ({operation.kind}) was cancelled before it began."
+    ).record()
+
+
+def _end_others(session: Session, operation: OperationRow, cluster: ClusterRow) -> None:
+    for other in open_operations(session, cluster.id):
+        if other.id != operation.id:
+            error = OperationCancelled(f"The operation {operation.id} ({operation.kind}) took its place.").record()
+            fail(session, other, cluster, error, cancelled=True)
+
+
+def _settle(cluster: ClusterRow, status: ClusterStatus) -> None:
+    """Set the status that follows a change. A cluster that is being deleted stays so: the delete has the word."""
+    if cluster.status != ClusterStatus.DELETING:
+        set_status(cluster, status)
+    cluster.updated_at = now()
+
+
+def _activate(session: Session, operation: OperationRow, cluster: ClusterRow) -> None:
+    for node in nodes_of(session, cluster.id):
+        if node.operation_id == operation.id and node.state == NodeState.RESERVED:
+            node.state = NodeState.ACTIVE
+    session.flush()
+
+
+def _created(session: Session, operation: OperationRow, cluster: ClusterRow) -> None:
+    _activate(session, operation, cluster)
+    for overlay in session.exec(select(OverlayRow).where(col(OverlayRow.cluster_id) == cluster.id)):
+        _overlay_made(overlay)
+    _settle(cluster, ClusterStatus.ACTIVE)
+    cluster.health = Health.HEALTHY
+    cluster.error = None
+    count_nodes(session, cluster)
+
+
+def _resized(session: Session, operation: OperationRow, cluster: ClusterRow) -> None:
+    _activate(session, operation, cluster)
+    _settle(cluster, ClusterStatus.ACTIVE)
+    count_nodes(session, cluster)
+
+
+def _deleted(session: Session, operation: OperationRow, cluster: ClusterRow) -> None:
+    _end_others(session, operation, cluster)
+    for node in nodes_of(session, cluster.id):
+        if node.state != NodeState.LEFTOVER:
+            session.delete(node)
+    session.exec(delete(SecretRow).where(col(SecretRow.cluster_id) == cluster.id))
+    session.exec(delete(OverlayRow).where(col(OverlayRow.cluster_id) == cluster.id))
+    session.flush()
+    set_status(cluster, ClusterStatus.DELETED)
+    cluster.deleted_at = cluster.updated_at
+    cluster.health = Health.UNKNOWN
+    cluster.conditions = []
+    cluster.error = None
+    count_nodes(session, cluster)
+    free_network(session, cluster)
+
+
+def _overlay_added(session: Session, operation: OperationRow, cluster: ClusterRow) -> None:
+    overlay = _overlay(session, operation, cluster)
+    if overlay is not None:
+        _overlay_made(overlay)
+
+
+def _overlay_removed(session: Session, operation: OperationRow, cluster: ClusterRow) -> None:
+    overlay = _overlay(session, operation, cluster)
+    if overlay is not None:
+        session.delete(overlay)
+
+
+def _overlay_made(overlay: OverlayRow) -> None:
+    overlay.state = OverlayState.ACTIVE
+    overlay.error = None
+    overlay.verified_at = overlay.verified_at or now()
+
+
+def _create_failed(session: Session, _operation: OperationRow, cluster: ClusterRow, error: ErrorRecord) -> None:
+    _settle(cluster, ClusterStatus.ERROR)
+    cluster.health = Health.UNKNOWN
+    if cluster.status == ClusterStatus.ERROR:
+        cluster.error = error_to_json(error)
+    count_nodes(session, cluster)
+
+
+def _resize_failed(session: Session, operation: OperationRow, cluster: ClusterRow, _error: ErrorRecord) -> None:
+    """Go back to what the cluster has. A node that was to come and is still here is left for the sweep."""
+    for node in nodes_of(session, cluster.id):
+        if node.operation_id == operation.id and node.state == NodeState.RESERVED:
+            node.state = NodeState.LEFTOVER
+        if node.removed_by == operation.id and node.state == NodeState.REMOVING:
+            node.state = NodeState.ACTIVE
+            node.removed_by = None
+    session.flush()
+    _settle(cluster, ClusterStatus.ACTIVE)
+    count_nodes(session, cluster)
+
+
+def _delete_failed(session: Session, _operation: OperationRow, cluster: ClusterRow, error: ErrorRecord) -> None:
+    """Leave the status: a delete never goes back, and one that is `deleting` with nothing open can be asked again."""
+    cluster.error = error_to_json(error)
+    cluster.updated_at = now()
+    count_nodes(session, cluster)
+
+
+def _overlay_not_added(session: Session, operation: OperationRow, cluster: ClusterRow, error: ErrorRecord) -> None:
+    """Keep the row, with the error, of one that was not undone: undoing forgets the row."""
+    overlay = _overlay(session, operation, cluster)
+    if overlay is not None:
+        overlay.state = OverlayState.ERROR
+        overlay.error = error_to_json(error)
+
+
+def _overlay_not_removed(session: Session, operation: OperationRow, cluster: ClusterRow, error: ErrorRecord) -> None:
+    """Take it for active as before, with the error that tells why it is still there."""
+    overlay = _overlay(session, operation, cluster)
+    if overlay is not None:
+        overlay.state = OverlayState.ACTIVE
+        overlay.error = error_to_json(error)
+
+
+def _overlay(session: Session, operation: OperationRow, cluster: ClusterRow) -> OverlayRow | None:
+    return session.get(OverlayRow, (cluster.id, operation.params["overlay"]))
+
+
+_COMPLETED: Mapping[OperationKind, Callable[[Session, OperationRow, ClusterRow], None]] = {
+    OperationKind.CREATE: _created,
+    OperationKind.GROW: _resized,
+    OperationKind.SHRINK: _resized,
+    OperationKind.DELETE: _deleted,
+    OperationKind.ADD_OVERLAY: _overlay_added,
+    OperationKind.REMOVE_OVERLAY: _overlay_removed,
+}
+_FAILED: Mapping[OperationKind, Callable[[Session, OperationRow, ClusterRow, ErrorRecord], None]] = {
+    OperationKind.CREATE: _create_failed,
+    OperationKind.GROW: _resize_failed,
+    OperationKind.SHRINK: _resize_failed,
+    OperationKind.DELETE: _delete_failed,
+    OperationKind.ADD_OVERLAY: _overlay_not_added,
+    OperationKind.REMOVE_OVERLAY: _overlay_not_removed,
+}
