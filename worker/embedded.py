@@ -1,0 +1,127 @@
+"""The all-in-one service: Temporal's server as a child process; API, worker and reconciler in this one."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Generator, Sequence
+
+import structlog
+import uvicorn
+from temporalio.client import Client
+from temporalio.worker import Interceptor
+
+from domain.errors import Unavailable
+from store.outbox import Outbox
+from worker.schedules import converge, maintenance
+from worker.settings import Settings
+from worker.temporal_server import TemporalServer
+from worker.wiring import Service, open_service
+
+log = structlog.get_logger()
+
+
+async def run_all(settings: Settings, *, interceptors: Sequence[Interceptor] = ()) -> None:
+    """Run everything until SIGTERM or SIGINT. `interceptors` stand outside Carina's own."""
+    service = await asyncio.to_thread(open_service, settings)
+    with service.home.locked():
+        server = embedded_temporal(service)
+        if server is not None:
+            await server.start()
+        try:
+            client = await connect(settings, server.address if server else settings.temporal_address)
+            host_id = await asyncio.to_thread(service.add_this_host)
+            await asyncio.to_thread(Outbox(service.engine).accept_prepare_host, host_id)
+            await serve(service, client, api=True, worker=True, interceptors=interceptors)
+        finally:
+            if server is not None:
+                await server.stop()
+
+
+def embedded_temporal(service: Service) -> TemporalServer | None:
+    """Return the Temporal server to run, None if the settings name one that runs elsewhere."""
+    if service.settings.temporal_address:
+        return None
+    identity = service.home.with_free_ports()
+    return TemporalServer(
+        database=service.home.temporal_db,
+        port=identity.temporal_port,
+        ui_port=identity.temporal_ui_port,
+        log_file=service.home.log_dir / "temporal.log",
+    )
+
+
+async def connect(settings: Settings, address: str) -> Client:
+    """Connect to the Temporal server; raise `Unavailable` if it does not answer."""
+    try:
+        return await Client.connect(address, namespace=settings.temporal_namespace)
+    except RuntimeError as error:
+        raise Unavailable(
+            f"The Temporal server at {address} does not answer: {error}.",
+            remedy="Start it, or correct CARINA_TEMPORAL_ADDRESS.",
+        ) from error
+
+
+async def serve(
+    service: Service, client: Client, *, api: bool, worker: bool, interceptors: Sequence[Interceptor] = ()
+) -> None:
+    """Run the chosen parts until a signal asks for the end, or one of them fails."""
+    async with contextlib.AsyncExitStack() as stack:
+        parts = []
+        if worker:
+            await converge(client, maintenance(sweep_grace_s=service.settings.sweep_grace_s))
+            running = service.worker(client, more=interceptors)
+            parts.append(asyncio.create_task(running.run(), name="worker"))
+            stack.push_async_callback(running.shutdown)
+        if api:
+            server = _server(service, client)
+            parts.append(asyncio.create_task(server.serve(), name="api"))
+            parts.append(asyncio.create_task(service.reconciler(client).run(), name="reconciler"))
+            stack.push_async_callback(_stop_api, server, parts)
+        log.info("service.started", home=str(service.home.path), api=api, worker=worker, prefix=service.instance.prefix)
+        await _until_asked(parts)
+        log.info("service.stopping")
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to `_until_asked`, which has more than the API to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take no signal."""
+        yield
+
+
+def _server(service: Service, client: Client) -> _Server:
+    settings = service.settings
+    return _Server(
+        uvicorn.Config(
+            service.app(client),
+            host=settings.listen_host,
+            port=settings.listen_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=3,
+            server_header=False,
+        )
+    )
+
+
+async def _stop_api(server: uvicorn.Server, parts: Sequence[asyncio.Task[None]]) -> None:
+    server.should_exit = True
+    for part in parts:
+        if part.get_name() == "reconciler":
+            part.cancel()
+    await asyncio.gather(*(part for part in parts if part.get_name() != "worker"), return_exceptions=True)
+
+
+async def _until_asked(parts: Sequence[asyncio.Task[None]]) -> None:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    waiting = asyncio.create_task(asked.wait())
+    done, _ = await asyncio.wait({waiting, *parts}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    for part in done - {waiting}:
+        part.result()
+        raise Unavailable(f"The service's {part.get_name()} ended by itself.")

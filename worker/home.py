@@ -1,0 +1,177 @@
+"""The home of an instance: its identity, its administrator's token, its lock. All files are made once, whole."""
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+import string
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from domain.errors import Unavailable
+from domain.instance import Instance
+
+_TOKEN_BYTES = 32
+_PREFERRED_PORTS = (7233, 8233)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an instance keeps of itself: its prefix, and the ports of its embedded Temporal server."""
+
+    prefix: str
+    temporal_port: int
+    temporal_ui_port: int
+
+    @property
+    def instance(self) -> Instance:
+        """The names that follow from the prefix."""
+        return Instance(self.prefix)
+
+
+class Home:
+    """The directory of an instance."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.log_dir.mkdir(mode=0o700, exist_ok=True)
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the service in the background writes its log."""
+        return self.path / "log"
+
+    @property
+    def vault_key(self) -> Path:
+        """The key under which secrets are sealed."""
+        return self.path / "vault.key"
+
+    @property
+    def token_file(self) -> Path:
+        """The administrator's token."""
+        return self.path / "admin-token"
+
+    @property
+    def temporal_db(self) -> Path:
+        """The embedded Temporal server's database."""
+        return self.path / "temporal.db"
+
+    @property
+    def pid_file(self) -> Path:
+        """The process id of the service that holds the lock."""
+        return self.path / "carinad.pid"
+
+    @property
+    def host_root(self) -> Path:
+        """What this machine keeps as a host of the instance: the storage pool, nodes, images."""
+        return self.path / "host"
+
+    def identity(self, prefix: str = "") -> Identity:
+        """Return the instance's identity, made at the first call; `prefix` asks for a certain one then."""
+        file = self.path / "instance.json"
+        if not file.exists():
+            ports = _free_ports()
+            made = Identity(prefix or _random_prefix(), *ports)
+            _write_once(file, json.dumps(asdict(made)).encode(), mode=0o644)
+        kept = Identity(**json.loads(file.read_text()))
+        if prefix and kept.prefix != prefix:
+            raise Unavailable(
+                f"{self.path} belongs to the instance {kept.prefix}, not {prefix}.",
+                remedy="Leave CARINA_PREFIX out, or choose another home.",
+            )
+        return kept
+
+    def with_free_ports(self) -> Identity:
+        """Return the identity, its Temporal ports changed if another process has taken them since."""
+        kept = self.identity()
+        if all(_is_free(port) for port in (kept.temporal_port, kept.temporal_ui_port)):
+            return kept
+        changed = Identity(kept.prefix, *_free_ports())
+        _replace(self.path / "instance.json", json.dumps(asdict(changed)).encode(), mode=0o644)
+        return changed
+
+    def admin_token(self) -> str:
+        """Return the administrator's token, made at the first call. Its file is for root alone."""
+        if not self.token_file.exists():
+            _write_once(self.token_file, secrets.token_urlsafe(_TOKEN_BYTES).encode() + b"\n", mode=0o600)
+        return self.token_file.read_text().strip()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the home for one service; raise `Unavailable`, naming its process, if another has it."""
+        with (self.path / "carinad.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Unavailable(
+                    f"A service (process {self.running_pid() or 'unknown'}) has {self.path} already.",
+                    remedy="Use that one, stop it with 'carinad down', or choose another home.",
+                ) from None
+            _replace(self.pid_file, str(os.getpid()).encode(), mode=0o644)
+            try:
+                yield
+            finally:
+                self.pid_file.unlink(missing_ok=True)
+
+    def running_pid(self) -> int | None:
+        """Return the process id of the service that holds the home, or None."""
+        with (self.path / "carinad.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(self.pid_file.read_text()) if self.pid_file.exists() else 0
+        return None
+
+
+def _random_prefix() -> str:
+    letters = string.ascii_lowercase
+    return secrets.choice(letters) + "".join(secrets.choice(letters + string.digits) for _ in range(3))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_ports() -> tuple[int, int]:
+    if all(_is_free(port) for port in _PREFERRED_PORTS):
+        return _PREFERRED_PORTS
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
+
+
+def _temporary(path: Path, content: bytes, mode: int) -> Path:
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return new
+
+
+def _write_once(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a file that is not there yet; one that came to be meanwhile stays."""
+    new = _temporary(path, content, mode)
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        return
+    finally:
+        new.unlink()
+
+
+def _replace(path: Path, content: bytes, *, mode: int) -> None:
+    _temporary(path, content, mode).replace(path)

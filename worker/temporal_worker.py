@@ -1,0 +1,52 @@
+"""The Temporal worker: all workflows, all activities, one task queue."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import Interceptor, Worker
+
+from workflows.configure_overlay import ConfigureOverlay
+from workflows.create_cluster import CreateCluster
+from workflows.delete_cluster import DeleteCluster
+from workflows.grow_cluster import GrowCluster
+from workflows.names import TASK_QUEUE
+from workflows.prepare_host import PrepareHost
+from workflows.shrink_cluster import ShrinkCluster
+from workflows.sweep_orphans import SweepCluster, SweepOrphans
+
+WORKFLOWS = (
+    CreateCluster,
+    GrowCluster,
+    ShrinkCluster,
+    ConfigureOverlay,
+    DeleteCluster,
+    PrepareHost,
+    SweepOrphans,
+    SweepCluster,
+)
+MAX_ACTIVITIES = 64
+MAX_RECORD_THREADS = 16
+GRACEFUL_SHUTDOWN = timedelta(seconds=5)
+STICKY_TIMEOUT = timedelta(seconds=2)
+HEARTBEAT_THROTTLE = timedelta(seconds=1)
+
+
+def make_worker(
+    client: Client, activities: Sequence[Callable[..., Any]], interceptors: Sequence[Interceptor]
+) -> Worker:
+    """Return a worker for `activities` and all of Carina's workflows; it runs inside `async with` or `run()`."""
+    return Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=list(WORKFLOWS),
+        activities=list(activities),
+        interceptors=list(interceptors),
+        activity_executor=ThreadPoolExecutor(MAX_RECORD_THREADS, thread_name_prefix="activity"),
+        max_concurrent_activities=MAX_ACTIVITIES,
+        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+    )

@@ -1,0 +1,176 @@
+"""The one module that knows every driver: it joins drivers and store to activities, and both to the API."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from sqlalchemy import Engine
+from temporalio.client import Client
+from temporalio.worker import Interceptor, Worker
+
+from activities.credentials import CredentialActivities
+from activities.fabric import FabricActivities
+from activities.hosts import HostActivities
+from activities.maintenance import MaintenanceActivities
+from activities.membership import MembershipActivities
+from activities.nodes import NodeActivities
+from activities.overlay import OverlayActivities
+from activities.ports import Fabric, Hosts, Images, Nodes, Orchestrator, Pki, Records, Vault
+from activities.progress import ProgressInterceptor
+from activities.records import RecordActivities
+from activities.secrets import ClusterSecrets
+from api.app import ApiDependencies, create_app
+from api.ports import Probe
+from api.probes import database_probe
+from api.reconciler import Reconciler
+from api.starter import TemporalStarter
+from api.tokens import AdminToken, digest
+from domain.errors import HostNotReady
+from domain.hosts import HostState
+from domain.instance import Instance
+from drivers.fabric import LinuxFabric
+from drivers.hosts import LinuxHosts
+from drivers.images import NodeImages
+from drivers.lxc import LxcNodes
+from drivers.pki import CertificatePki
+from drivers.shell import shell_of
+from drivers.swarm import Swarm
+from drivers.vault import FileVault
+from store.engine import make_engine
+from store.hosts import ensure_local_host
+from store.migrate import upgrade
+from store.outbox import Outbox
+from store.records import StoreRecords
+from store.tables import DEFAULT_TENANT
+from worker.home import Home
+from worker.settings import Settings
+from worker.temporal_worker import make_worker
+
+
+@dataclass(frozen=True)
+class Drivers:
+    """The outside world, behind the ports."""
+
+    nodes: Nodes
+    fabric: Fabric
+    hosts: Hosts
+    images: Images
+    pki: Pki
+    orchestrators: Mapping[str, Orchestrator]
+
+
+def host_drivers(settings: Settings, instance: Instance) -> tuple[LxcNodes, LinuxFabric, LinuxHosts, NodeImages]:
+    """Return the drivers that work on hosts."""
+    hosts = LinuxHosts(
+        instance,
+        shell_of,
+        pool_bytes=settings.pool_bytes or None,
+        network=settings.node_network or None,
+        uid_ranges=settings.uid_ranges,
+    )
+    nodes = LxcNodes(shell_of, ready_timeout_s=settings.node_ready_timeout_s)
+    return nodes, LinuxFabric(instance, shell_of), hosts, NodeImages(shell_of, str(settings.cache))
+
+
+def real_drivers(settings: Settings, instance: Instance) -> Drivers:
+    """Return the drivers that people get."""
+    nodes, fabric, hosts, images = host_drivers(settings, instance)
+    swarm = Swarm()
+    return Drivers(nodes, fabric, hosts, images, CertificatePki(), {swarm.coe: swarm})
+
+
+def activities_of(drivers: Drivers, records: Records, vault: Vault) -> Sequence[Callable[..., Any]]:
+    """Return every activity, bound to its drivers."""
+    secrets = ClusterSecrets(records, vault)
+    concerns = (
+        RecordActivities(records),
+        CredentialActivities(records, secrets, drivers.pki, drivers.orchestrators),
+        FabricActivities(records, drivers.fabric),
+        NodeActivities(records, secrets, drivers.pki, drivers.nodes, drivers.orchestrators),
+        MembershipActivities(records, secrets, drivers.orchestrators),
+        OverlayActivities(records, secrets, drivers.orchestrators),
+        HostActivities(records, drivers.hosts, drivers.images),
+        MaintenanceActivities(records, drivers.nodes, drivers.fabric),
+    )
+    return [
+        method
+        for concern in concerns
+        for name in dir(concern)
+        if hasattr(method := getattr(concern, name), "__temporal_activity_definition")
+    ]
+
+
+@dataclass(frozen=True)
+class Service:
+    """An instance, opened: its home, its database brought up to date, its vault."""
+
+    settings: Settings
+    home: Home
+    instance: Instance
+    engine: Engine
+    vault: FileVault
+
+    @property
+    def records(self) -> StoreRecords:
+        """The activities' face of the store."""
+        return StoreRecords(self.engine, self.instance)
+
+    def add_this_host(self) -> str:
+        """Make sure that the machine is among the hosts, and return its id."""
+        return ensure_local_host(self.engine, root=str(self.home.host_root), name="local").id
+
+    def worker(self, client: Client, *, drivers: Drivers | None = None, more: Sequence[Interceptor] = ()) -> Worker:
+        """Return the Temporal worker. `more` interceptors stand outside Carina's own."""
+        records = self.records
+        return make_worker(
+            client,
+            activities_of(drivers or real_drivers(self.settings, self.instance), records, self.vault),
+            [*more, ProgressInterceptor(records)],
+        )
+
+    def app(self, client: Client) -> FastAPI:
+        """Return the HTTP application."""
+        token = AdminToken(digest(self.home.admin_token()), DEFAULT_TENANT)
+        probes: dict[str, Probe] = {
+            "database": database_probe(self.engine),
+            "temporal": temporal_probe(client),
+            "host": host_probe(self.records),
+        }
+        starter = TemporalStarter(client)
+        return create_app(ApiDependencies(self.engine, token, starter, self.vault, probes))
+
+    def reconciler(self, client: Client) -> Reconciler:
+        """Return the loop that brings rows and workflows together."""
+        return Reconciler(Outbox(self.engine), TemporalStarter(client))
+
+
+def open_service(settings: Settings) -> Service:
+    """Open the instance in the settings' home, making what is missing and migrating its database."""
+    home = Home(settings.home)
+    identity = home.identity(settings.prefix)
+    home.admin_token()
+    engine = make_engine(settings.database)
+    upgrade(engine)
+    return Service(settings, home, identity.instance, engine, FileVault(home.vault_key))
+
+
+def temporal_probe(client: Client) -> Probe:
+    """Return a probe that asks the Temporal server whether it serves."""
+
+    async def probe() -> None:
+        if not await client.service_client.check_health():
+            message = "the Temporal server does not serve"
+            raise RuntimeError(message)
+
+    return probe
+
+
+def host_probe(records: Records) -> Probe:
+    """Return a probe that looks for a host that is ready for nodes."""
+
+    async def probe() -> None:
+        if not any(host.state is HostState.READY for host in records.hosts()):
+            raise HostNotReady("No host is ready for nodes yet.")
+
+    return probe
