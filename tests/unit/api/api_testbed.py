@@ -1,0 +1,149 @@
+"""The app on a real store, with a starter that only remembers, and the moves of a worker made by hand."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+from sqlalchemy import Engine, text
+
+from api.launcher import Launcher
+from api.ports import AlreadyRunning, RunState
+from domain.archives import encode
+from domain.errors import Unavailable
+from domain.hosts import CAP_ESP, Claim, HostState
+from domain.instance import Instance
+from drivers.vault import FileVault
+from store.hosts import ensure_local_host
+from store.records import StoreRecords
+from store.views import OperationView
+
+TOKEN = "a-token-of-the-tests"
+TENANT = "admin"
+MISSING = "01890a5d-ac96-774b-bcce-b302099a8057"
+HEADERS = {
+    "X-Auth-Token": TOKEN,
+    "API-Version": "rax:container 1.0",
+    "Accept": "application/json",
+    "Content-Type": "application/json",
+}
+TABLES = ("clusters", "operations", "nodes", "overlays", "secrets", "idempotency_keys", "steps")
+
+
+@dataclass
+class FakeStarter:
+    """Remembers what was started and cancelled; a test says what Temporal would."""
+
+    started: list[OperationView] = field(default_factory=list)
+    cancelled: list[OperationView] = field(default_factory=list)
+    states: dict[str, RunState] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    failures: dict[str, Exception] = field(default_factory=dict)
+    reachable: bool = True
+    hangs: bool = False
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def start(self, operation: OperationView) -> None:
+        await self._reach(operation)
+        if operation.workflow_id in self.held:
+            raise AlreadyRunning(operation.workflow_id)
+        self.started.append(operation)
+
+    async def cancel(self, operation: OperationView) -> None:
+        await self._reach(operation)
+        self.cancelled.append(operation)
+
+    async def wait_closed(self, operation: OperationView) -> None:
+        await self._reach(operation)
+        await self.closed.wait()
+
+    async def describe(self, operation: OperationView) -> RunState:
+        await self._reach(operation)
+        return self.states.get(operation.id, RunState.MISSING)
+
+    async def _reach(self, operation: OperationView) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if not self.reachable:
+            raise Unavailable("Temporal is not there.")
+        if operation.id in self.failures:
+            raise self.failures[operation.id]
+
+
+@dataclass
+class Testbed:
+    """What a test of the API works with."""
+
+    __test__ = False
+
+    http: httpx.AsyncClient
+    engine: Engine
+    starter: FakeStarter
+    launcher: Launcher
+    records: StoreRecords
+    vault: FileVault
+
+    async def create(self, name: str = "demo", node_count: int = 1, **headers: str) -> dict[str, Any]:
+        response = await self.http.post(
+            "/clusters", json={"name": name, "cluster_type_id": 22, "node_count": node_count}, headers=headers
+        )
+        assert response.status_code == 202, response.text
+        return dict(response.json())
+
+    async def active(self, name: str = "demo", node_count: int = 1) -> dict[str, Any]:
+        """Create a cluster and do to its rows what its workflow would."""
+        cluster = await self.create(name, node_count)
+        self.begin(cluster["operation_id"])
+        self.records.reserve_nodes(cluster["operation_id"], node_count)
+        archive = encode({"key.pem": b"a key", "ca.pem": b"an authority", "docker.env": b"DOCKER_HOST=tcp://x:1\n"})
+        context = f"{cluster['id']}/credentials"
+        self.records.put_secret(cluster["id"], "credentials", self.vault.seal(archive, context=context))
+        self.records.complete_operation(cluster["operation_id"])
+        return await self.get(f"/clusters/{cluster['id']}")
+
+    def begin(self, operation_id: str) -> None:
+        assert self.records.begin_operation(operation_id, workflow_id="cluster", run_id=f"run-of-{operation_id}")
+
+    async def get(self, path: str) -> dict[str, Any]:
+        response = await self.http.get(path)
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    def rows(self) -> Mapping[str, list[Any]]:
+        """Return everything that is stored, to see that nothing changed."""
+        with self.engine.connect() as connection:
+            return {table: list(connection.execute(text(f"SELECT * FROM {table}"))) for table in TABLES}  # noqa: S608
+
+
+def add_host(engine: Engine, records: StoreRecords) -> None:
+    """Add a host that takes nodes, encrypted overlays left out."""
+    host = ensure_local_host(engine, root="/nowhere", name="machine")
+    ready = replace(
+        host,
+        state=HostState.READY,
+        claim=Claim("10.64.0.0/16", 1_000_000_000, 64),
+        image="sha256-of-an-image",
+        capabilities=frozenset(),
+    )
+    assert CAP_ESP not in ready.capabilities
+    records.record_host(ready, None)
+
+
+def instance() -> Instance:
+    return Instance("tst1")
+
+
+def problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    """Return the one error of an answer after checking that it has the contract's shape."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert set(body) == {"errors"}
+    for error in body["errors"]:
+        assert error["status"] == status
+        assert error["request_id"] == response.headers["X-Request-Id"]
+        assert isinstance(error["links"], list)
+        assert all(isinstance(error[key], str) and error[key] for key in ("code", "title", "detail", "remedy"))
+    assert len(body["errors"]) == 1, body
+    return dict(body["errors"][0])

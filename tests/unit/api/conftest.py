@@ -1,0 +1,61 @@
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from api_testbed import HEADERS, TENANT, TOKEN, FakeStarter, Testbed, add_host, instance
+from sqlalchemy import Engine
+
+from api.app import ApiDependencies, create_app
+from api.probes import database_probe
+from api.tokens import AdminToken, digest
+from drivers.vault import FileVault
+from store.engine import make_engine
+from store.migrate import upgrade
+from store.records import StoreRecords
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A database with the schema and nothing in it: migrating takes longer than all else in a test."""
+    path = tmp_path_factory.mktemp("database") / "empty.db"
+    engine = make_engine(f"sqlite:///{path}")
+    upgrade(engine)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def engine(tmp_path: Path, empty_database: bytes) -> Iterator[Engine]:
+    path = tmp_path / "carina.db"
+    path.write_bytes(empty_database)
+    engine = make_engine(f"sqlite:///{path}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+async def bed(engine: Engine, tmp_path: Path) -> AsyncIterator[Testbed]:
+    starter = FakeStarter()
+    vault = FileVault(tmp_path / "vault-key")
+    app = create_app(
+        ApiDependencies(
+            engine=engine,
+            tokens=AdminToken(digest(TOKEN), TENANT),
+            starter=starter,
+            vault=vault,
+            probes={"database": database_probe(engine)},
+            start_timeout_s=0.05,
+        )
+    )
+    records = StoreRecords(engine, instance())
+    add_host(engine, records)
+    launcher = app.state.parts.launcher
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://carina.test", headers=HEADERS
+    ) as http:
+        yield Testbed(http, engine, starter, launcher, records, vault)
+    await launcher.close()
