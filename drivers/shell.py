@@ -56,12 +56,20 @@ class Shell(Protocol):
     """Runs scripts on one host."""
 
     async def run(
-        self, script: str, *, args: Sequence[str] = (), stdin: bytes = b"", timeout_s: float, what: str = "A script"
+        self,
+        script: str,
+        *,
+        args: Sequence[str] = (),
+        stdin: bytes = b"",
+        timeout_s: float,
+        what: str = "A script",
+        on_line: Callable[[str], None] | None = None,
     ) -> Result:
         """Run `script` with bash, `args` being $1 and so on, and return what it wrote.
 
-        `what` names the step in errors. If the caller is cancelled, or `timeout_s` has passed, the script and all
-        that it runs in the foreground have ended when this returns. Raises `ScriptFailed`, `ScriptTimedOut`.
+        `what` names the step in errors; `on_line` is told each line of standard output as it comes. If the caller is
+        cancelled, or `timeout_s` has passed, the script and all that it runs in the foreground have ended when this
+        returns. Raises `ScriptFailed`, `ScriptTimedOut`.
         """
         ...
 
@@ -74,14 +82,21 @@ class LocalShell:
     """Runs scripts on this machine, each in a process group of its own."""
 
     async def run(
-        self, script: str, *, args: Sequence[str] = (), stdin: bytes = b"", timeout_s: float, what: str = "A script"
+        self,
+        script: str,
+        *,
+        args: Sequence[str] = (),
+        stdin: bytes = b"",
+        timeout_s: float,
+        what: str = "A script",
+        on_line: Callable[[str], None] | None = None,
     ) -> Result:
         """See `Shell.run`."""
         process = await asyncio.create_subprocess_exec(
             "bash", "-c", script, "carina", *args, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
         )
         try:
-            stdout, stderr = await asyncio.wait_for(process.communicate(stdin), timeout_s)
+            stdout, stderr = await asyncio.wait_for(_communicate(process, stdin, on_line), timeout_s)
         except TimeoutError as error:
             raise ScriptTimedOut(f"{what}: it did not end in {timeout_s:g} s, and was ended.") from error
         finally:
@@ -113,6 +128,32 @@ def describe_status(status: int) -> str:
     if status < 0:
         return f"ended by {signal.Signals(-status).name}"
     return f"exit status {status}"
+
+
+async def _communicate(process: Process, stdin: bytes, on_line: Callable[[str], None] | None) -> tuple[bytes, bytes]:
+    """Feed and read a process until it ends, telling `on_line` its lines; return what it wrote."""
+    if on_line is None:
+        return await process.communicate(stdin)
+    source, stdout, stderr = process.stdin, process.stdout, process.stderr
+    if source is None or stdout is None or stderr is None:
+        raise ValueError("the process was not started with pipes")
+
+    async def feed() -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read all
+            source.write(stdin)
+            await source.drain()
+        source.close()
+
+    async def read_lines() -> bytes:
+        lines = []
+        async for line in stdout:
+            lines.append(line)
+            on_line(line.decode(errors="replace").rstrip())
+        return b"".join(lines)
+
+    _, written, errors = await asyncio.gather(feed(), read_lines(), stderr.read())
+    await process.wait()
+    return written, errors
 
 
 async def _end_group(process: Process) -> None:

@@ -1,0 +1,113 @@
+# Shared by the scripts that run on hosts; put in front of each of them.
+set -euo pipefail
+export LC_ALL=C
+umask 022
+
+# Exit statuses that mean something to the driver. 28 is ENOSPC.
+DISK_FULL=28 STRANGER=65 NO_IMAGE=66 NOT_STARTED=67 DOCKER_SILENT=68 NO_POOL=69 NO_UIDS=70 BUSY=71
+
+fail() { # status, message
+    [[ ! -d ${pool:-} ]] || pool_has_room || exit $DISK_FULL
+    printf '%s\n' "$2" >&2
+    exit "$1"
+}
+
+pool_has_room() {
+    local free
+    free=$(stat --file-system --format='%a*%S' "$pool")
+    ((free > 32 * 1024 * 1024))
+}
+
+need_pool() {
+    [[ -d $pool && $(stat --file-system --format=%T "$pool") == btrfs ]] || { echo "$pool is no btrfs" >&2; exit $NO_POOL; }
+}
+
+# An open file from which nothing ever comes: reading it with a timeout waits without starting a process.
+exec {never}<> <(:)
+wait_a_little() { read -r -t 0.01 -u "$never" || true; }
+
+now_ms() { now=${EPOCHREALTIME/./}; now=$((now / 1000)); }
+
+# Take the lock at a path, whose file may be removed by the one who holds it.
+take_lock() { # path
+    while :; do
+        exec {lock}>"$1"
+        flock --wait 60 "$lock" || fail $BUSY "another call has held $1 for a minute"
+        [[ $1 -ef /proc/self/fd/$lock ]] && return
+        exec {lock}>&-
+    done
+}
+
+drop_subvolume() { # path below the pool
+    [[ -e $1 ]] || return 0
+    ! btrfs subvolume delete "$1" >/dev/null 2>&1 || return 0
+    # Subvolumes inside it, deepest first: Docker may have made some. Their paths are told from the file system's top.
+    local inner below=${1#"$pool"/}/
+    while read -r inner; do
+        btrfs subvolume delete "$1/${inner#*"$below"}" >/dev/null
+    done < <(btrfs subvolume list -o "$1" | sed 's/.* path //' | sort -r)
+    btrfs subvolume delete "$1" >/dev/null
+}
+
+# Remove a container's directory, or what there is of it, running or not.
+drop_container() { # lxcpath, name
+    local dir=$1/$2
+    [[ -e $dir ]] || return 0
+    if [[ -e $dir/config ]]; then
+        end_container "$1" "$2"
+    fi
+    drop_subvolume "$dir/rootfs"
+    rm -rf -- "$dir"
+}
+
+end_container() { # lxcpath, name
+    lxc-stop --kill -P "$1" -n "$2" >/dev/null 2>&1 || true # an error if it does not run
+    lxc-wait -P "$1" -n "$2" -s STOPPED -t 10 >/dev/null 2>&1 || fail $BUSY "container $2 does not stop"
+}
+
+is_running() { # lxcpath, name
+    [[ $(lxc-info -P "$1" -n "$2" -s -H 2>/dev/null) != STOPPED ]]
+}
+
+# What a host with AppArmor needs in a container's config, and one without.
+apparmor_config() {
+    if [[ $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) == Y ]]; then
+        printf 'lxc.apparmor.profile = generated\nlxc.apparmor.allow_nesting = 1\n'
+    else
+        printf 'lxc.apparmor.profile = unconfined\n'
+    fi
+}
+
+# Start a container and wait until its Docker Engine is ready, which docker.service tells by touching a file.
+start_container() { # lxcpath, name, rootfs
+    local dir=$1/$2
+    rm -f "$3/var/lib/carina/ready" "$dir/log"
+    if ! (
+        # The daemon must hold none of this script's files: not its locks, nor its output.
+        for fd in /proc/self/fd/*; do
+            fd=${fd##*/}
+            ((fd < 3)) || eval "exec $fd>&-"
+        done
+        exec lxc-start -P "$1" -n "$2" -d -o "$dir/log" -l WARN </dev/null >/dev/null 2>&1
+    ); then
+        fail $NOT_STARTED "$(tail -c 1500 "$dir/log" 2>/dev/null)"
+    fi
+}
+
+await_ready() { # lxcpath, name, rootfs, timeout_ms
+    local pid deadline
+    pid=$(lxc-info -P "$1" -n "$2" -p -H 2>/dev/null) || pid=none
+    now_ms
+    deadline=$((now + $4))
+    until [[ -e $3/var/lib/carina/ready ]]; do
+        [[ -d /proc/$pid ]] || fail $NOT_STARTED "it ended at once: $(tail -c 1500 "$1/$2/log" 2>/dev/null)"
+        now_ms
+        ((now < deadline)) || fail $DOCKER_SILENT "$(docker_journal "$1" "$2")"
+        wait_a_little
+    done
+}
+
+docker_journal() { # lxcpath, name
+    timeout 5 lxc-attach -P "$1" -n "$2" --clear-env -- \
+        journalctl --unit docker.service --lines 12 --no-pager --output cat </dev/null 2>&1 | tail -c 1500
+}

@@ -1,0 +1,16 @@
+# List containers, a line each: directory, seconds of age, whether it runs, stamp; separated by tabs.
+root=$1
+nodes=$root/pool/nodes
+[[ -d $nodes ]] || exit 0
+shopt -s nullglob
+running=" $(lxc-ls -P "$nodes" --running -1 | tr '\n' ' ') "
+for dir in "$nodes"/* "$nodes"/.new-* "$nodes"/.gone-*; do
+    stamp= made=$dir name=${dir##*/}
+    if [[ -e $dir/stamp.json ]]; then
+        made=$dir/stamp.json
+        stamp=$(<"$made") || continue # removed this moment
+    fi
+    made_s=$(stat --format=%Y "$made" 2>/dev/null) || continue
+    [[ $running == *" $name "* ]] && runs=yes || runs=no
+    printf '%s\t%s\t%s\t%s\n' "$name" "$((EPOCHSECONDS - made_s))" "$runs" "$stamp"
+done
