@@ -22,10 +22,13 @@ def cluster_facts(session: Session, instance: Instance, cluster_id: str) -> Clus
 
 
 def nodes_facts(session: Session, instance: Instance, cluster_id: str) -> list[NodeFacts]:
-    """Return the facts of a cluster's nodes, by index; raise `NotFound` for the cluster."""
+    """Return the facts of a cluster's nodes, by index; a cluster that there never was has none."""
+    rows = nodes_of(session, cluster_id)
+    if not rows:
+        return []
     cluster = any_cluster(session, cluster_id)
     hosts = all_hosts(session)
-    return [_node(instance, cluster, row, hosts) for row in nodes_of(session, cluster_id)]
+    return [_node(instance, cluster, row, hosts) for row in rows]
 
 
 def node_facts(session: Session, instance: Instance, node_id: str) -> NodeFacts:

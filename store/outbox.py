@@ -62,7 +62,7 @@ class Outbox:
         """Store that a host is to be prepared, or return the operation that is about it already; raise `NotFound`."""
 
         def work(session: Session) -> OperationView:
-            find_host(session, host_id, lock=True)
+            host = find_host(session, host_id, lock=True)
             operation = session.exec(
                 select(OperationRow).where(
                     col(OperationRow.host_id) == host_id, col(OperationRow.state).in_(LOCKING_STATES)
@@ -74,6 +74,7 @@ class Outbox:
                     tenant_id=DEFAULT_TENANT,
                     kind=OperationKind.PREPARE_HOST,
                     host_id=host_id,
+                    params={"host_name": host.name},
                     workflow_id=f"host-{host_id}",
                 )
                 session.add(operation)

@@ -119,7 +119,7 @@ def _deleted(session: Session, operation: OperationRow, cluster: ClusterRow) -> 
         if node.state != NodeState.LEFTOVER:
             session.delete(node)
     session.exec(delete(SecretRow).where(col(SecretRow.cluster_id) == cluster.id))
-    session.exec(delete(OverlayRow).where(col(OverlayRow.cluster_id) == cluster.id))
+    _forget_overlays(session, cluster)
     session.flush()
     set_status(cluster, ClusterStatus.DELETED)
     cluster.deleted_at = cluster.updated_at
@@ -142,6 +142,10 @@ def _overlay_removed(session: Session, operation: OperationRow, cluster: Cluster
         session.delete(overlay)
 
 
+def _forget_overlays(session: Session, cluster: ClusterRow) -> None:
+    session.exec(delete(OverlayRow).where(col(OverlayRow.cluster_id) == cluster.id))
+
+
 def _overlay_made(overlay: OverlayRow) -> None:
     overlay.state = OverlayState.ACTIVE
     overlay.error = None
@@ -149,11 +153,14 @@ def _overlay_made(overlay: OverlayRow) -> None:
 
 
 def _create_failed(session: Session, _operation: OperationRow, cluster: ClusterRow, error: ErrorRecord) -> None:
+    """Say why. Overlay networks live in nodes: without any, none is left."""
     _settle(cluster, ClusterStatus.ERROR)
     cluster.health = Health.UNKNOWN
     if cluster.status == ClusterStatus.ERROR:
         cluster.error = error_to_json(error)
     count_nodes(session, cluster)
+    if cluster.node_count == 0:
+        _forget_overlays(session, cluster)
 
 
 def _resize_failed(session: Session, operation: OperationRow, cluster: ClusterRow, _error: ErrorRecord) -> None:

@@ -50,6 +50,10 @@ class StoreRecords:
         """
         return self._write(lambda session: reservations.reserve_nodes(session, self._instance, operation_id, count))
 
+    def operation_nodes(self, operation_id: str) -> Sequence[NodeRef]:
+        """Return the nodes that the operation has reserved and that are still there."""
+        return self._read(lambda session: reservations.operation_nodes(session, operation_id))
+
     def release_nodes(self, cluster_id: str, node_ids: Sequence[str]) -> None:
         """Give back what the nodes held, and count the cluster's nodes anew. Nodes not there are no error."""
         self._write(lambda session: reservations.release_nodes(session, cluster_id, node_ids))

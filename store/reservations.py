@@ -27,11 +27,9 @@ _PRESENT = _MEMBERS | {NodeState.RESERVED}
 def reserve_nodes(session: Session, instance: Instance, operation_id: str, count: int) -> list[NodeRef]:
     """Reserve `count` nodes for the operation, or find those that it reserved. See the port."""
     operation, cluster = _locked(session, operation_id)
-    known = session.exec(
-        select(NodeRow).where(col(NodeRow.operation_id) == operation_id).order_by(col(NodeRow.index))
-    ).all()
+    known = operation_nodes(session, operation_id)
     if known:
-        return refs(session, known)
+        return known
     if operation.state not in OPEN_STATES:
         raise Conflict(f"The operation {operation_id} has ended ({operation.state}); it reserves nothing any more.")
     hosts = _lock_hosts(session)
@@ -51,6 +49,14 @@ def reserve_nodes(session: Session, instance: Instance, operation_id: str, count
     session.add_all(nodes)
     session.flush()
     return refs(session, nodes)
+
+
+def operation_nodes(session: Session, operation_id: str) -> list[NodeRef]:
+    """Return the nodes that the operation has reserved and that are still there, by index."""
+    rows = session.exec(
+        select(NodeRow).where(col(NodeRow.operation_id) == operation_id).order_by(col(NodeRow.index))
+    ).all()
+    return refs(session, rows)
 
 
 def release_nodes(session: Session, cluster_id: str, node_ids: Sequence[str]) -> None:
@@ -96,6 +102,8 @@ def choose_removals(session: Session, operation_id: str, count: int) -> list[Nod
 
 def refs(session: Session, nodes: Sequence[NodeRow]) -> list[NodeRef]:
     """Return what workflows know of nodes."""
+    if not nodes:
+        return []
     names = dict(session.exec(select(HostRow.id, HostRow.name)).all())
     return [NodeRef(node.id, node.name, NodeRole(node.role), names[node.host_id]) for node in nodes]
 
