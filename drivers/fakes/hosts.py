@@ -1,0 +1,50 @@
+"""Hosts that are only remembered."""
+
+from collections.abc import Sequence
+
+from domain.allocation import UIDS_PER_NODE, choose_claim
+from domain.hosts import Claim, Host, HostReport
+from domain.instance import Instance
+
+FIT = HostReport(checks=(), capabilities=frozenset(), mtu=1500, cgroup_version=2)
+
+
+class FakeMachine:
+    """A machine that several instances may share: the claims on it, by prefix."""
+
+    def __init__(self) -> None:
+        self.claims: dict[str, Claim] = {}
+
+
+class FakeHosts:
+    """A `Hosts` without a machine. `report` is what measuring says; `prepared` lists who was prepared, in turn."""
+
+    def __init__(self, instance: Instance, machine: FakeMachine | None = None, report: HostReport = FIT) -> None:
+        self._instance = instance
+        self._machine = machine or FakeMachine()
+        self.report = report
+        self.prepared: list[str] = []
+
+    async def measure(self, host: Host) -> HostReport:  # noqa: ARG002 - the port's signature
+        """Return `report`."""
+        return self.report
+
+    async def ensure_prepared(self, host: Host) -> Claim:
+        """Return the claim that the host has, the instance's own, or a new one apart from all others."""
+        self.prepared.append(host.id)
+        claims = self._machine.claims
+        held = host.claim or claims.get(self._instance.prefix) or _choose(list(claims.values()))
+        claims[self._instance.prefix] = held
+        return held
+
+    async def release(self, host: Host, *, purge: bool) -> None:  # noqa: ARG002 - the driver's signature
+        """Forget the claim, if `purge`."""
+        if purge:
+            self._machine.claims.pop(self._instance.prefix, None)
+
+
+def _choose(others: Sequence[Claim]) -> Claim:
+    return choose_claim(
+        [other.network for other in others],
+        [(other.uid_first, other.uid_ranges * UIDS_PER_NODE) for other in others],
+    )

@@ -1,0 +1,271 @@
+"""Preparing hosts: the port's contract over the fake and a real machine, and what a real machine is given."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network
+from itertools import pairwise
+
+import pytest
+from sandbox import Sandbox, sandbox
+from structlog.testing import capture_logs
+
+from domain.allocation import UIDS_PER_NODE
+from domain.errors import CommandFailed, DiskFull, HostNotReady
+from domain.hosts import Claim, Host
+from domain.instance import Instance
+from domain.nodes import Segment
+from drivers.fabric import LinuxFabric
+from drivers.fakes.hosts import FakeHosts, FakeMachine
+from drivers.hosts import LinuxHosts
+from drivers.pool import ensure_pool
+from drivers.provision import provide
+
+ALFA = Instance("talf")
+POOL_BYTES = 256 * 2**20
+
+Make = Callable[[str], LinuxHosts | FakeHosts]
+
+
+def host(prefix: str = "talf", claim: Claim | None = None) -> Host:
+    return Host("h1", "one", "local", f"/var/tmp/{prefix}", claim=claim)
+
+
+@pytest.fixture
+def machine() -> Iterator[Sandbox]:
+    with sandbox() as made:
+        yield made
+
+
+@pytest.fixture
+async def hosts(machine: Sandbox) -> AsyncIterator[LinuxHosts]:
+    hosts = LinuxHosts(ALFA, machine.shells, pool_bytes=POOL_BYTES)
+    yield hosts
+    await hosts.release(host(), purge=True)
+
+
+@pytest.fixture(params=["fake", "linux"])
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Makes instances that share a machine."""
+    if request.param == "fake":
+        machine = FakeMachine()
+        yield lambda prefix: FakeHosts(Instance(prefix), machine)
+        return
+    with sandbox() as real:
+        yield lambda prefix: LinuxHosts(Instance(prefix), real.shells, pool_bytes=POOL_BYTES)
+
+
+def apart(claims: list[Claim]) -> bool:
+    networks = {IPv4Network(claim.network) for claim in claims}
+    starts = sorted(claim.uid_first for claim in claims)
+    size = claims[0].uid_ranges * UIDS_PER_NODE
+    return len(networks) == len(claims) and all(b - a >= size for a, b in pairwise(starts))
+
+
+async def test_preparing_twice_claims_once(make: Make) -> None:
+    hosts = make("talf")
+    assert await hosts.ensure_prepared(host()) == await hosts.ensure_prepared(host())
+
+
+async def test_instances_side_by_side_claim_apart(make: Make) -> None:
+    prefixes = ["talf", "tbet", "tgam", "tdel"]
+    claims = await asyncio.gather(*(make(prefix).ensure_prepared(host(prefix)) for prefix in prefixes))
+    assert apart(list(claims))
+
+
+async def test_preparing_concurrently_claims_once(make: Make) -> None:
+    claims = await asyncio.gather(*(make("talf").ensure_prepared(host()) for _ in range(3)))
+    assert len(set(claims)) == 1
+
+
+async def test_a_released_claim_can_be_had_again(make: Make) -> None:
+    first = await make("talf").ensure_prepared(host())
+    await make("talf").release(host(), purge=True)
+    await make("talf").release(host(), purge=True)
+    assert await make("tbet").ensure_prepared(host("tbet")) == first
+
+
+async def test_a_claim_that_the_record_has_is_claimed_again(make: Make) -> None:
+    kept = Claim("10.70.0.0/16", 1_500_000_000, 16)
+    assert await make("talf").ensure_prepared(host(claim=kept)) == kept
+
+
+async def test_a_measured_host_says_what_it_found(make: Make) -> None:
+    report = await make("talf").measure(host())
+    assert report.fit
+    assert report.mtu == 1500
+
+
+async def test_the_claim_keeps_off_what_the_host_uses(machine: Sandbox, hosts: LinuxHosts) -> None:
+    await machine.bash("ip link add there type bridge; ip address add 10.64.9.1/24 dev there; ip link set there up")
+    await machine.bash("ip route add unreachable 10.65.128.0/17")
+    await machine.bash("echo other:1000000000:70000000 >> /etc/subgid")
+    claim = await hosts.ensure_prepared(host())
+    assert claim.network == "10.66.0.0/16"
+    assert claim.uid_first == 1_070_000_000
+
+
+async def test_lines_that_vanished_come_back_once(machine: Sandbox, hosts: LinuxHosts) -> None:
+    await hosts.ensure_prepared(host())
+    before = await machine.bash("cat /etc/subuid /etc/subgid")
+    await machine.bash("sed -i /root:1000000000/d /etc/subuid")
+    await hosts.ensure_prepared(host())
+    assert await machine.bash("cat /etc/subuid /etc/subgid") == before
+    assert before.count("root:1000000000:67108864") == 2
+
+
+async def test_a_claim_cut_before_its_lines_is_completed(machine: Sandbox, hosts: LinuxHosts) -> None:
+    held = {"prefix": "talf", "root": "/var/tmp/talf", "network": "10.64.0.0/16", "uid_first": 10**9, "uid_ranges": 2}
+    await machine.bash('mkdir -p /etc/carina/claims; echo "$1" > /etc/carina/claims/talf.json', json.dumps(held))
+    assert await hosts.ensure_prepared(host()) == Claim("10.64.0.0/16", 10**9, 2)
+    assert "root:1000000000:131072" in await machine.bash("cat /etc/subuid")
+
+
+async def test_a_prefix_that_another_home_has_is_refused(hosts: LinuxHosts) -> None:
+    await hosts.ensure_prepared(host())
+    with pytest.raises(HostNotReady, match="belongs to the instance in /var/tmp/talf"):
+        await hosts.ensure_prepared(replace(host(), root="/var/tmp/elsewhere"))
+
+
+async def test_a_claim_that_another_instance_took_meanwhile_is_refused(machine: Sandbox, hosts: LinuxHosts) -> None:
+    claim = await hosts.ensure_prepared(host())
+    late = LinuxHosts(Instance("tbet"), machine.shells, pool_bytes=POOL_BYTES)
+    with pytest.raises(HostNotReady, match="claimed by talf too"):
+        await late.ensure_prepared(host("tbet", claim))
+
+
+async def test_the_pool_is_btrfs_with_a_place_for_images_and_nodes(machine: Sandbox, hosts: LinuxHosts) -> None:
+    await hosts.ensure_prepared(host())
+    looked = "stat -f -c %T /var/tmp/talf/pool/images /var/tmp/talf/pool/nodes; stat -c %s /var/tmp/talf/pool.img"
+    assert (await machine.bash(looked)).split() == ["btrfs", "btrfs", str(POOL_BYTES)]
+
+
+async def test_the_pool_comes_back_with_its_data_after_a_reboot(machine: Sandbox, hosts: LinuxHosts) -> None:
+    await hosts.ensure_prepared(host())
+    await machine.bash("btrfs -q subvolume create /var/tmp/talf/pool/nodes/kept; umount /var/tmp/talf/pool")
+    await hosts.ensure_prepared(host())
+    assert await machine.bash("ls /var/tmp/talf/pool/nodes") == "kept"
+
+
+async def test_a_pool_file_left_half_made_is_made_anew(machine: Sandbox, hosts: LinuxHosts) -> None:
+    await machine.bash("mkdir /var/tmp/talf; truncate -s 1M /var/tmp/talf/pool.img.new")
+    await hosts.ensure_prepared(host())
+    assert await machine.bash("ls -A /var/tmp/talf") == "pool\npool.img"
+
+
+async def test_a_root_on_btrfs_needs_no_file(machine: Sandbox) -> None:
+    await machine.bash(
+        "truncate -s 256M /var/tmp/disk; mkfs.btrfs -q /var/tmp/disk; mkdir /var/tmp/talf;"
+        "mount -o loop /var/tmp/disk /var/tmp/talf"
+    )
+    hosts = LinuxHosts(ALFA, machine.shells)
+    await hosts.ensure_prepared(host())
+    await hosts.ensure_prepared(host())
+    await machine.bash("btrfs -q subvolume create /var/tmp/talf/pool/nodes/node")
+    await machine.bash("btrfs -q subvolume snapshot -r /var/tmp/talf/pool/nodes/node /var/tmp/talf/pool/nodes/copy")
+    assert await machine.bash("ls -A /var/tmp/talf; stat -c %i /var/tmp/talf/pool") == "pool\n256"
+    await hosts.release(host(), purge=True)
+    assert await machine.bash("ls -A /var/tmp/talf") == ""
+
+
+async def test_a_disk_too_small_for_a_pool_is_said_to_be_full(machine: Sandbox) -> None:
+    await machine.bash("mkdir /var/tmp/talf; mount -t tmpfs -o size=64M tmpfs /var/tmp/talf")
+    with pytest.raises(DiskFull, match="needs 8 GiB"):
+        await ensure_pool(machine, host(), label="x", size_bytes=None)
+    assert await machine.bash("ls -A /var/tmp/talf") == ""
+
+
+async def test_settings_are_raised_and_kept_but_never_lowered(machine: Sandbox) -> None:
+    await machine.bash("echo 0 > /proc/sys/net/ipv4/ip_forward; echo 200 > /proc/sys/net/ipv4/ip_default_ttl")
+    least = {"net.ipv4.ip_forward": 1, "net.ipv4.ip_default_ttl": 100, "net.ipv4.no_such_thing": 5}
+    provided = await provide(machine, sysctls=least)
+    again = await provide(machine, sysctls=least)
+    assert (list(provided.sysctls), list(again.sysctls)) == (["net.ipv4.ip_forward"], [])
+    assert await machine.bash("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_default_ttl") == "1\n200"
+    assert await machine.bash("cat /etc/sysctl.d/90-carina.conf") == "net.ipv4.ip_forward = 1"
+
+
+async def test_missing_packages_are_installed_without_questions(machine: Sandbox) -> None:
+    # A machine without zstd, whose apt-get has no list of packages until it has fetched one.
+    await machine.bash(
+        """
+        mkdir /mnt/bin
+        cat > /mnt/bin/apt-get <<'END'
+#!/bin/bash
+echo "$DEBIAN_FRONTEND $*" >> /mnt/apt.log
+case $1 in
+  update) touch /mnt/updated ;;
+  install) [ -e /mnt/updated ] && ln -s /bin/true /usr/local/sbin/zstd ;;
+esac
+END
+        chmod +x /mnt/bin/apt-get
+        ls /usr/bin > /dev/null
+        mkdir /mnt/usr-upper /mnt/usr-work
+        mount -t overlay overlay -o lowerdir=/usr,upperdir=/mnt/usr-upper,workdir=/mnt/usr-work /usr
+        rm /usr/bin/zstd
+        mv /mnt/bin/apt-get /usr/bin/apt-get
+        """
+    )
+    assert list((await provide(machine)).packages) == ["zstd"]
+    assert list((await provide(machine)).packages) == []
+    calls = (await machine.bash("cat /mnt/apt.log")).splitlines()
+    assert [line.split()[1] for line in calls] == ["install", "update", "install"]
+    assert all(line.startswith("noninteractive ") for line in calls)
+    assert calls[0].endswith(" zstd")
+    assert "--no-install-recommends" in calls[0]
+
+
+async def test_preparing_says_what_it_did(machine: Sandbox, hosts: LinuxHosts) -> None:
+    await machine.bash("echo 0 > /proc/sys/net/ipv4/ip_forward")
+    with capture_logs() as logs:
+        await hosts.ensure_prepared(host())
+    assert [entry["event"] for entry in logs] == ["host.setting_raised", "host.prepared"]
+    assert logs[1] == {
+        "event": "host.prepared", "host": "one", "log_level": "info", "network": "10.64.0.0/16",
+        "uid_first": 1_000_000_000, "pool_made": True, "pool_mounted": True,
+    }  # fmt: skip
+
+
+async def test_releasing_keeps_the_data_unless_told_to_purge(machine: Sandbox, hosts: LinuxHosts) -> None:
+    fabric = LinuxFabric(ALFA, machine.shells)
+    tidy = await machine.bash(
+        "ls -A /etc /var/tmp; cat /etc/subuid; ip -o link; nft list tables; grep -c . /proc/mounts"
+    )
+    await machine.bash("echo 0 > /proc/sys/net/ipv4/ip_forward")
+    claim = await hosts.ensure_prepared(host())
+    await fabric.ensure_segment(host(), Segment("c1", "talf-br0", "10.64.0.0/24", "10.64.0.1", 1500))
+    await hosts.release(host(), purge=False)
+    assert await machine.bash("ls -A /var/tmp/talf/pool; nft list tables; ls /sys/class/net | grep talf || true") == ""
+    assert await hosts.ensure_prepared(host()) == claim
+    await hosts.release(host(), purge=True)
+    left = await machine.bash(
+        "ls -A /etc /var/tmp; cat /etc/subuid; ip -o link; nft list tables; grep -c . /proc/mounts"
+    )
+    assert [line for line in left.splitlines() if not line.startswith("sub")] == [
+        line for line in tidy.splitlines() if not line.startswith("sub")
+    ]
+    assert await machine.bash("ls /etc/sysctl.d | grep carina || true") == ""
+
+
+async def test_purging_leaves_other_instances_alone(machine: Sandbox, hosts: LinuxHosts) -> None:
+    other = LinuxHosts(Instance("tbet"), machine.shells, pool_bytes=POOL_BYTES)
+    await machine.bash("echo 0 > /proc/sys/net/ipv4/ip_forward")
+    await hosts.ensure_prepared(host())
+    claim = await other.ensure_prepared(host("tbet"))
+    await hosts.release(host(), purge=True)
+    assert (
+        await machine.bash("ls /etc/carina/claims /var/tmp /etc/sysctl.d/90-carina.conf | sort | grep -c tbet") == "2"
+    )
+    assert f"root:{claim.uid_first}:" in await machine.bash("cat /etc/subuid")
+    assert await other.ensure_prepared(host("tbet")) == claim
+    await other.release(host("tbet"), purge=True)
+
+
+async def test_a_pool_in_use_is_not_purged(machine: Sandbox, hosts: LinuxHosts) -> None:
+    await hosts.ensure_prepared(host())
+    user = machine.keep(*machine.enter(), "bash", "-c", "cd /var/tmp/talf/pool/nodes && echo up && exec sleep infinity")
+    with pytest.raises(CommandFailed, match="busy"):
+        await hosts.release(host(), purge=True)
+    assert await machine.bash("ls /var/tmp/talf/pool /etc/carina/claims") != ""
+    await machine.bash('kill "$1"; while [ -e "/proc/$1/cwd" ]; do :; done', str(user))
