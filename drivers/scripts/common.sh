@@ -69,6 +69,13 @@ is_running() { # lxcpath, name
     [[ $(lxc-info -P "$1" -n "$2" -s -H 2>/dev/null) != STOPPED ]]
 }
 
+# On disk a container's root is the host's root (the mount is mapped, not the files), so what is setuid inside must
+# not be reached by the host's users. The container's own root, whose uid owns the directory, has to pass through.
+close_to_others() { # directory, user
+    chown "$2:root" "$1"
+    chmod 0700 "$1"
+}
+
 # What a host with AppArmor needs in a container's config, and one without.
 apparmor_config() {
     if [[ $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) == Y ]]; then
@@ -88,7 +95,7 @@ start_container() { # lxcpath, name, rootfs
             fd=${fd##*/}
             ((fd < 3)) || eval "exec $fd>&-"
         done
-        exec lxc-start -P "$1" -n "$2" -d -o "$dir/log" -l WARN </dev/null >/dev/null 2>&1
+        exec lxc-start -P "$1" -n "$2" -d -o "$dir/log" -l ERROR </dev/null >/dev/null 2>&1
     ); then
         fail $NOT_STARTED "$(tail -c 1500 "$dir/log" 2>/dev/null)"
     fi

@@ -14,6 +14,7 @@ drop_container "$new" warm
 drop_subvolume "$new/rootfs"
 rm -rf -- "$new"
 mkdir -p "$new/tmp" "$cache"
+close_to_others "$new" "$uid_base"
 cat >"$new/overlay.tar"
 # Another instance on this machine may be building the same image: wait for what it puts in the cache.
 exec {cache_lock}>"$cache/$digest.lock"
@@ -111,4 +112,5 @@ if ! from_cache; then
     to_cache || echo "it could not be kept in $cache"
 fi
 rm -rf -- "$new/overlay.tar" "$new/tmp" "$new/warm"
+close_to_others "$new" root
 mv -T "$new" "$final"

@@ -27,6 +27,7 @@ make_node() {
     [[ -d $source ]] || fail $NO_IMAGE "no image $source"
     uids_are_claimed /etc/subuid && uids_are_claimed /etc/subgid || fail $NO_UIDS "uids from $uid_base are not root's"
     mkdir "$new"
+    close_to_others "$new" "$uid_base"
     btrfs subvolume snapshot "$source" "$new/rootfs" >/dev/null || fail 1 "no snapshot"
     write_resolvers "$new/rootfs/etc/resolv.conf" || fail 1 "no resolv.conf"
     tar --extract --touch --numeric-owner --same-permissions --directory "$new" || fail 1 "the node's files could not be written"

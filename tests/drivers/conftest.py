@@ -9,6 +9,7 @@ import fcntl
 import ipaddress
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ from domain.instance import Instance
 from domain.nodes import Segment
 
 TMP = Path("/var/tmp")
-ROOT_GLOB = "carina-test-*"
+ROOT_NAME = re.compile(r"carina-host-(?P<prefix>t[0-9a-f]{3})")
 POOL_BYTES = 8 * 2**30  # sparse
 UID_RANGES = 16
 SUBID_FILES = (Path("/etc/subuid"), Path("/etc/subgid"))
@@ -63,7 +64,7 @@ def prepared_host(pool_bytes: int = POOL_BYTES) -> Iterator[RealHost]:
         pytest.fail("tests of real nodes need root")
     sweep_killed_runs()
     instance = Instance("t" + secrets.token_hex(2)[:3])
-    root = TMP / f"carina-test-{instance.prefix}"
+    root = TMP / f"carina-host-{instance.prefix}"
     root.mkdir()
     with ExitStack() as stack:
         lock = stack.enter_context((root / "lock").open("w"))
@@ -79,8 +80,8 @@ def prepared_host(pool_bytes: int = POOL_BYTES) -> Iterator[RealHost]:
 
 def sweep_killed_runs() -> None:
     """Take back what test runs left that ended without doing so: their locks are free."""
-    for root in TMP.glob(ROOT_GLOB):
-        if not root.is_dir():
+    for root in TMP.iterdir():
+        if not ROOT_NAME.fullmatch(root.name):
             continue
         with (root / "lock").open("a") as lock:
             try:
