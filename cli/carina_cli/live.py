@@ -27,9 +27,9 @@ class LiveProgress:
 
     def update(self, operation: Operation) -> None:
         """Let ended steps scroll by, and keep those that run."""
+        self._running = running_steps(operation)
         for step in self._log.newly_ended(operation):
             self._print(step_line(step), _STYLES.get(step["state"], ""))
-        self._running = running_steps(operation)
 
     def note(self, text: str) -> None:
         """Let a line scroll by."""

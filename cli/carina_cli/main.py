@@ -20,7 +20,6 @@ EXIT_CODES = (
 # rich_markup_mode=None: help and mistakes in plain text, which spares loading rich.
 app = typer.Typer(
     name="carina",
-    help="Create, use and delete clusters of a Carina service.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     rich_markup_mode=None,

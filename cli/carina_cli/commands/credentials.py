@@ -25,7 +25,7 @@ def credentials(
     endpoint: EndpointOption = DEFAULT_ENDPOINT,
     output: OutputOption = Format.TABLE,
 ) -> None:
-    """Fetch a cluster's certificate, key and scripts, readable by you alone, and print where they are."""
+    """Fetch a cluster's credentials, and print where they are. Only you can read them."""
     with connect(endpoint) as client:
         found = client.find(cluster)
         if directory is None:
@@ -53,7 +53,10 @@ def env(
     endpoint: EndpointOption = DEFAULT_ENDPOINT,
     output: OutputOption = Format.TABLE,
 ) -> None:
-    """Print the variables that point a Docker client at a cluster: eval "$(carina env demo)"; docker info."""
+    """Print what points Docker at a cluster.
+
+    For example: eval "$(carina env demo)"; docker info
+    """
     words = shell or own_shell()
     asked = f" --shell {words}" if shell else ""
     if unset:

@@ -53,7 +53,7 @@ def operation(
     endpoint: EndpointOption = DEFAULT_ENDPOINT,
     output: OutputOption = Format.TABLE,
 ) -> None:
-    """Show an operation and its steps, or follow it; then the exit code is 1 if it failed."""
+    """Show an operation with its steps. With --wait, the exit code says how it ended."""
     with connect(endpoint) as client:
         try:
             if wait:
