@@ -12,8 +12,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
+from domain.instance import Instance
 from store.engine import make_engine
 from store.migrate import upgrade
+from store.outbox import Outbox
+from store.records import StoreRecords
+from store.repository import Repository
+from store.tables import DEFAULT_TENANT
+from tests.unit.store_stages import StoreFixture
 
 
 def _postgres_bin() -> Path:
@@ -79,3 +85,10 @@ def engine(empty_engine: Engine) -> Engine:
     """A database with the present schema, of each kind."""
     upgrade(empty_engine)
     return empty_engine
+
+
+@pytest.fixture
+def store(engine: Engine) -> StoreFixture:
+    return StoreFixture(
+        engine, Repository(engine, DEFAULT_TENANT), StoreRecords(engine, Instance("tst0")), Outbox(engine)
+    )

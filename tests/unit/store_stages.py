@@ -1,0 +1,58 @@
+"""A store for tests, with short ways to the states that they begin from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Engine
+
+from domain.clusters import SWARM
+from domain.hosts import Claim, Host, HostState
+from domain.nodes import NodeRef
+from store.hosts import ensure_local_host
+from store.outbox import Outbox
+from store.records import StoreRecords
+from store.repository import Repository
+from store.views import Accepted, ClusterView
+
+
+@dataclass(frozen=True)
+class StoreFixture:
+    """A store with its faces, and short ways to the states that tests begin from."""
+
+    engine: Engine
+    repository: Repository
+    records: StoreRecords
+    outbox: Outbox
+
+    def ready_host(self, *, uid_ranges: int = 64, mtu: int = 1500, capabilities: Sequence[str] = ()) -> Host:
+        host = ensure_local_host(self.engine, root="/var/lib/carina/host", name="metal")
+        ready = replace(
+            host,
+            state=HostState.READY,
+            claim=Claim("10.64.0.0/16", 1_000_000_000, uid_ranges),
+            mtu=mtu,
+            image="sha256:abc",
+            capabilities=frozenset(capabilities),
+        )
+        self.records.record_host(ready, None)
+        return ready
+
+    def create(self, name: str = "demo", node_count: int = 3, *, retain: bool = False) -> Accepted:
+        return self.repository.accept_create(
+            name=name, cluster_type=SWARM, node_count=node_count, retain=retain, idempotency=None
+        )
+
+    def begin(self, accepted: Accepted) -> str:
+        operation = accepted.operation
+        run_id = f"run-{operation.id}"
+        assert self.records.begin_operation(operation.id, workflow_id=operation.workflow_id, run_id=run_id)
+        return operation.id
+
+    def reserved(self, name: str = "demo", node_count: int = 3) -> tuple[Accepted, Sequence[NodeRef]]:
+        accepted = self.create(name, node_count)
+        return accepted, self.records.reserve_nodes(self.begin(accepted), node_count)
+
+    def active(self, name: str = "demo", node_count: int = 3) -> ClusterView:
+        accepted, _nodes = self.reserved(name, node_count)
+        self.records.complete_operation(accepted.operation.id)
+        return self.repository.cluster(accepted.cluster.id)
