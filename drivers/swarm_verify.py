@@ -37,6 +37,8 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 _GONE = frozenset({_NOT_FOUND, _CONFLICT})
 
+# A packet that is sent before the overlay knows the way is lost, and TCP sends the next one a second later. So the
+# first attempts are short; they get longer for networks that are slow.
 _SCRIPT = r"""
 b=/bin/busybox bytes=$1 patience=$2
 shift 2
@@ -44,16 +46,18 @@ $b head -c "$bytes" /dev/zero > /probe/packets
 echo here > /probe/word
 $b httpd -p 8080 -h /probe
 end=$(($($b date +%s) + patience))
-fetch() { $b wget -q -T 2 -O - "http://$1:8080/$2" 2>/dev/null; }
+fetch() { $b timeout "$3" $b wget -q -O - "http://$1:8080/$2" 2>/dev/null; }
 ask() {
-  until [ "$(fetch "$1" packets | $b wc -c)" -eq "$bytes" ]; do
+  pause_ms=100
+  until [ "$(fetch "$1" packets $((pause_ms / 1000)).$((pause_ms % 1000 / 100)) | $b wc -c)" -eq "$bytes" ]; do
     if [ "$($b date +%s)" -ge "$end" ]; then
-      if [ "$(fetch "$1" word)" = here ]; then echo "lost $1 packets"
+      if [ "$(fetch "$1" word 2)" = here ]; then echo "lost $1 packets"
       elif $b nslookup "$1" 127.0.0.11 >/dev/null 2>&1; then echo "lost $1 answer"
       else echo "lost $1 name"; fi
       return
     fi
-    $b usleep 30000
+    $b usleep 20000
+    [ $pause_ms -ge 2000 ] || pause_ms=$((pause_ms + 100))
   done
 }
 for peer; do ask "$peer" & done
@@ -130,8 +134,8 @@ def _config(overlay: Overlay, arguments: Sequence[str]) -> Mapping[str, Any]:
         "Cmd": [],
         "Labels": {LABEL: overlay.name},
         "HostConfig": {
-            "AutoRemove": True,  # ends by itself, should nobody be left to remove it
             "Binds": [f"{_BUSYBOX}:{_BUSYBOX}:ro"],  # the node's own: the image need not have one
+            "Dns": ["127.0.0.1"],  # nobody: an unknown name would else be asked for outside, and hold up the removal
             "LogConfig": {"Type": "json-file", "Config": {}},
             "NetworkMode": overlay.name,
             "Tmpfs": {"/probe": "size=4m"},

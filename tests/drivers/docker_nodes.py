@@ -1,0 +1,103 @@
+"""Three real nodes with Docker Engines on this machine, none of them in a swarm."""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from conftest import RealHost
+from requests import RequestException
+
+from domain.allocation import node_address, uid_base
+from domain.nodes import Member, NodeFile, NodePlan, NodeRole, Stamp
+from domain.secrets import Access
+from drivers.docker_client import Engines
+from drivers.images import NodeImages
+from drivers.lxc import LxcNodes
+from drivers.pki import CertificatePki
+from drivers.swarm_files import node_files
+
+COUNT = 3
+_ANSWER_TIMEOUT_S = 30.0
+
+
+@dataclass
+class DockerNodes:
+    """The nodes, as plans and as members, and what it takes to speak to them."""
+
+    plans: list[NodePlan]
+    members: list[Member]
+    access: Access
+    files: list[list[NodeFile]]
+
+    async def start_all(self) -> None:
+        """Start the nodes that don't run, and wait until every engine answers."""
+        pairs = zip(self.plans, self.files, strict=True)
+        await asyncio.gather(*(LxcNodes().ensure(plan, files) for plan, files in pairs))
+        await asyncio.to_thread(self._await_answers)
+
+    async def stop(self, member: Member) -> None:
+        """Stop a node by force, as a power cut does."""
+        plan = self.plans[self.members.index(member)]
+        await LxcNodes().stop(plan.host, plan.container, timeout_s=0)
+
+    def run(self, member: Member, *command: str) -> None:
+        """Run a command inside a node."""
+        plan = self.plans[self.members.index(member)]
+        prefix = ("lxc-attach", "-P", f"{plan.host.root}/pool/nodes", "-n", plan.container, "--")
+        subprocess.run((*prefix, *command), check=True, capture_output=True, timeout=30)
+
+    def kill_docker(self, member: Member) -> None:
+        """Kill the Docker Engine of a node. The node's systemd starts it again a second later."""
+        self.run(member, "systemctl", "kill", "--signal=KILL", "docker.service")
+
+    def _await_answers(self) -> None:
+        deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+        with Engines(self.access) as engines:
+            for member in self.members:
+                while not answers(engines, member):
+                    assert time.monotonic() < deadline, f"{member.name} does not answer"
+                    time.sleep(0.02)
+
+
+def answers(engines: Engines, member: Member) -> bool:
+    try:
+        return bool(engines.at(member.address).ping())
+    except RequestException:
+        return False
+
+
+@asynccontextmanager
+async def docker_nodes(real: RealHost) -> AsyncIterator[DockerNodes]:
+    """Make the nodes, under an authority of their own, and remove them at the end."""
+    image = await NodeImages().ensure(real.host)
+    pki = CertificatePki()
+    authority = pki.authority("test")
+    access = Access(authority.cert_pem, pki.client(authority, name="test"))
+    nodes = DockerNodes([], [], access, [])
+    for index in range(1, COUNT + 1):
+        role = NodeRole.MANAGER if index == 1 else NodeRole.WORKER
+        plan = NodePlan(
+            real.host,
+            f"swarm-{index}",
+            real.instance.container("swarm", index, f"node-{index}"),
+            role,
+            node_address(real.segment.cidr, 100 + index),
+            uid_base(real.claim, 8 + index),
+            real.instance.veth(15, index),
+            real.segment,
+            Stamp(real.instance.prefix, "swarm", f"node-{index}", image),
+            image,
+        )
+        server = pki.server(authority, name=plan.name, names=[plan.name], addresses=[plan.address])
+        nodes.plans.append(plan)
+        nodes.members.append(Member(f"node-{index}", plan.name, role, plan.address))
+        nodes.files.append(list(node_files(plan, access.ca_pem, server)))
+    try:
+        await nodes.start_all()
+        yield nodes
+    finally:
+        for plan in nodes.plans:
+            await LxcNodes().remove(plan.host, plan.container)
