@@ -248,6 +248,10 @@ async def test_a_bad_query_is_named(bed: Testbed, query: str, field: str) -> Non
 
 
 @pytest.mark.parametrize("cluster_id", [MISSING, "demo", "1", "%00", MISSING + "0", MISSING.replace("-", "")])
+async def test_an_id_that_is_none_is_a_404_like_one_that_is_missing(bed: Testbed, cluster_id: str) -> None:
+    assert problem(await bed.http.get(f"/clusters/{cluster_id}"), 404)["code"] == "not-found"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -263,10 +267,10 @@ async def test_a_bad_query_is_named(bed: Testbed, query: str, field: str) -> Non
     ],
 )
 async def test_a_missing_cluster_is_a_404_on_every_path(
-    bed: Testbed, cluster_id: str, method: str, path: str, body: dict[str, object] | None
+    bed: Testbed, method: str, path: str, body: dict[str, object] | None
 ) -> None:
     before = bed.rows()
-    error = problem(await bed.http.request(method, f"/clusters/{cluster_id}{path}", json=body), 404)
+    error = problem(await bed.http.request(method, f"/clusters/{MISSING}{path}", json=body), 404)
     assert error["code"] == "not-found"
     assert bed.rows() == before
 
