@@ -28,10 +28,9 @@ class NewCluster:
 
 def accept_create(session: Session, tenant_id: str, wanted: NewCluster, idempotency: IdempotencyKey | None) -> Accepted:
     """Store a new cluster and its create, or find what was accepted for the same key before."""
-    if idempotency is not None:
-        replayed = _replay(session, tenant_id, idempotency)
-        if replayed is not None:
-            return replayed
+    replayed = _replay(session, tenant_id, idempotency)
+    if replayed is not None:
+        return replayed
     check_name(wanted.name)
     check_node_count(wanted.node_count)
     taken = session.exec(
@@ -42,6 +41,10 @@ def accept_create(session: Session, tenant_id: str, wanted: NewCluster, idempote
         )
     ).one_or_none()
     if taken is not None:
+        # The same request may have been accepted between the two looks: then it is what has the name.
+        replayed = _replay(session, tenant_id, idempotency)
+        if replayed is not None:
+            return replayed
         raise NameTaken(f"The cluster {taken.name!r} ({taken.id}, {taken.status}) has that name.", field="name")
     cluster = ClusterRow(
         id=str(uuid7()),
@@ -167,7 +170,9 @@ def accepted(
     )
 
 
-def _replay(session: Session, tenant_id: str, idempotency: IdempotencyKey) -> Accepted | None:
+def _replay(session: Session, tenant_id: str, idempotency: IdempotencyKey | None) -> Accepted | None:
+    if idempotency is None:
+        return None
     known = session.get(IdempotencyKeyRow, (tenant_id, idempotency.key))
     if known is None:
         return None

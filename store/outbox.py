@@ -13,6 +13,7 @@ from store.columns import now
 from store.mapping import operation_view
 from store.outcomes import fail
 from store.queries import find_host, lock_operation
+from store.steps import steps_of
 from store.tables import DEFAULT_TENANT, OperationRow
 from store.transactions import read, write
 from store.views import OperationView
@@ -82,3 +83,17 @@ class Outbox:
             return operation_view(operation)
 
         return write(self._engine, work)
+
+    def last_prepare_host(self) -> OperationView | None:
+        """Return the newest operation that prepares a host, with its steps, or None."""
+
+        def work(session: Session) -> OperationView | None:
+            operation = session.exec(
+                select(OperationRow)
+                .where(col(OperationRow.kind) == OperationKind.PREPARE_HOST)
+                .order_by(col(OperationRow.id).desc())
+                .limit(1)
+            ).one_or_none()
+            return None if operation is None else operation_view(operation, steps_of(session, operation.id))
+
+        return read(self._engine, work)

@@ -11,7 +11,8 @@ from domain.errors import NotFound
 from store import acceptance, overlay_acceptance
 from store.mapping import node_view, operation_view, overlay_view
 from store.queries import any_cluster, find_cluster, view_clusters
-from store.tables import ClusterRow, HostRow, NodeRow, OperationRow, OverlayRow, SecretRow, StepRow
+from store.steps import steps_of
+from store.tables import ClusterRow, HostRow, NodeRow, OperationRow, OverlayRow, SecretRow
 from store.transactions import read, write
 from store.views import Accepted, ClusterView, IdempotencyKey, NodeView, OperationView, OverlayView, Page
 
@@ -99,12 +100,7 @@ class Repository:
             ).one_or_none()
             if row is None:
                 raise NotFound(f"There is no operation {operation_id}.")
-            steps = session.exec(
-                select(StepRow)
-                .where(col(StepRow.operation_id) == operation_id)
-                .order_by(col(StepRow.started_at), col(StepRow.activity_id), col(StepRow.attempt))
-            ).all()
-            return operation_view(row, steps)
+            return operation_view(row, steps_of(session, operation_id))
 
         return read(self._engine, work)
 

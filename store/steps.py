@@ -1,5 +1,7 @@
 """The record of every attempt of every step: two small writes for each, in the way of every activity."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import ColumnElement, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
@@ -10,6 +12,15 @@ from domain.operations import StepState
 from store.columns import now
 from store.mapping import error_to_json
 from store.tables import StepRow
+
+
+def steps_of(session: Session, operation_id: str) -> Sequence[StepRow]:
+    """Return an operation's steps in the order in which they began."""
+    return session.exec(
+        select(StepRow)
+        .where(col(StepRow.operation_id) == operation_id)
+        .order_by(col(StepRow.started_at), col(StepRow.activity_id), col(StepRow.attempt))
+    ).all()
 
 
 def step_started(
