@@ -8,9 +8,11 @@ from collections.abc import Generator, Sequence
 import structlog
 import uvicorn
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Interceptor
 
-from domain.errors import Unavailable
+from domain.errors import OperationLost, Unavailable
+from domain.operations import OperationKind
 from store.outbox import Outbox
 from worker.schedules import converge, maintenance
 from worker.settings import Settings
@@ -30,11 +32,26 @@ async def run_all(settings: Settings, *, interceptors: Sequence[Interceptor] = (
         try:
             client = await connect(settings, server.address if server else settings.temporal_address)
             host_id = await asyncio.to_thread(service.add_this_host)
-            await asyncio.to_thread(Outbox(service.engine).accept_prepare_host, host_id)
+            await prepare_anew(client, Outbox(service.engine), host_id)
             await serve(service, client, api=True, worker=True, interceptors=interceptors)
         finally:
             if server is not None:
                 await server.stop()
+
+
+async def prepare_anew(client: Client, outbox: Outbox, host_id: str) -> None:
+    """Store that the host is to be prepared from the start.
+
+    A preparation that was under way when the machine or the service went down is ended: what it had done may be
+    gone, such as the pool's mount after a reboot, and it would not look again.
+    """
+    for operation in await asyncio.to_thread(outbox.running):
+        if operation.kind is OperationKind.PREPARE_HOST and operation.host_id == host_id:
+            reason = "The service was started anew, and prepares the host from the start."
+            with contextlib.suppress(RPCError):  # it has ended, or Temporal does not know it
+                await client.get_workflow_handle(operation.workflow_id).terminate(reason)
+            await asyncio.to_thread(outbox.mark_lost, operation.id, OperationLost(reason, remedy="").record())
+    await asyncio.to_thread(outbox.accept_prepare_host, host_id)
 
 
 def embedded_temporal(service: Service) -> TemporalServer | None:

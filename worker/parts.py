@@ -3,7 +3,7 @@
 import asyncio
 
 from store.outbox import Outbox
-from worker.embedded import connect, serve
+from worker.embedded import connect, prepare_anew, serve
 from worker.logs import configure_logs
 from worker.settings import Settings
 from worker.wiring import open_service
@@ -18,5 +18,5 @@ async def run_part(settings: Settings, *, api: bool = False, worker: bool = Fals
     client = await connect(settings, settings.temporal_address or _DEFAULT_TEMPORAL)
     if worker:
         host_id = await asyncio.to_thread(service.add_this_host)
-        await asyncio.to_thread(Outbox(service.engine).accept_prepare_host, host_id)
+        await prepare_anew(client, Outbox(service.engine), host_id)
     await serve(service, client, api=api, worker=worker)

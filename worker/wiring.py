@@ -1,5 +1,6 @@
 """The one module that knows every driver: it joins drivers and store to activities, and both to the API."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -135,7 +136,7 @@ class Service:
         probes: dict[str, Probe] = {
             "database": database_probe(self.engine),
             "temporal": temporal_probe(client),
-            "host": host_probe(self.records),
+            "host": host_probe(self.records, Outbox(self.engine)),
         }
         starter = TemporalStarter(client)
         return create_app(ApiDependencies(self.engine, token, starter, self.vault, probes))
@@ -166,11 +167,15 @@ def temporal_probe(client: Client) -> Probe:
     return probe
 
 
-def host_probe(records: Records) -> Probe:
-    """Return a probe that looks for a host that is ready for nodes."""
+def host_probe(records: Records, outbox: Outbox) -> Probe:
+    """Return a probe that looks for a host that is ready for nodes, and says what keeps the only one from it."""
 
     async def probe() -> None:
-        if not any(host.state is HostState.READY for host in records.hosts()):
-            raise HostNotReady("No host is ready for nodes yet.")
+        if any(host.state is HostState.READY for host in await asyncio.to_thread(records.hosts)):
+            return
+        operation = await asyncio.to_thread(outbox.last_prepare_host)
+        if operation is not None and operation.error is not None:
+            raise HostNotReady(f"Preparing the host failed. {operation.error.detail}")
+        raise HostNotReady("The host is being prepared.")
 
     return probe

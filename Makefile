@@ -1,0 +1,52 @@
+# Carina. `make demo` shows it; `make test` guards it; `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+PURGE ?=
+
+.PHONY: help setup demo up down test lint unit workflows drivers e2e bench histories lock
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+setup: ## Make the Python environment from the lock file
+	@scripts/setup.sh
+
+demo: setup ## From nothing to a container's answer over a three-node Swarm cluster
+	@$(BIN)/python demo/demo.py
+
+up: setup ## Start the service in the background
+	@$(BIN)/carinad up --background
+
+down: setup ## Stop everything and leave nothing behind; PURGE=1 removes the data too
+	@$(BIN)/carinad down $(if $(PURGE),--purge)
+
+test: lint unit workflows drivers e2e ## Everything that guards the project
+
+lint: setup ## Style, types, floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy cli/carina_cli
+	$(BIN)/lint-imports
+
+unit: setup ## Fast tests of logic, store, API and client
+	$(BIN)/pytest tests/unit
+
+workflows: setup ## Workflows on the time-skipping server, and the replay of stored histories
+	$(BIN)/pytest tests/workflows
+
+drivers: setup ## Drivers on real LXC, Docker, nftables and btrfs
+	$(BIN)/pytest tests/drivers
+
+e2e: setup ## The whole product on real parts
+	$(BIN)/pytest tests/e2e
+
+bench: setup ## Carina against the shortest shell script, side by side
+	@$(BIN)/python -m tests.bench
+
+histories: setup ## Record the workflow histories anew that the replay test reads
+	@$(BIN)/python -m tests.workflows.record_histories
+
+lock: setup ## Resolve the dependencies anew into requirements.lock
+	@scripts/lock.sh
