@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -138,6 +139,33 @@ async def test_segments_made_at_once_all_have_their_rules_even_after_a_flush() -
         await machine.bash("nft flush ruleset")
         await fabric.ensure_segment(HOST, segment(ALFA, 0))
         assert await machine.bash("nft list table inet carina_talf") == rules
+
+
+async def test_instances_that_change_at_once_do_not_disturb_each_other() -> None:
+    with sandbox() as machine:
+        alfa, beta = LinuxFabric(ALFA, machine.shells), LinuxFabric(BETA, machine.shells)
+        await asyncio.gather(
+            *(alfa.ensure_segment(HOST, segment(ALFA, slot)) for slot in range(4)),
+            *(
+                beta.ensure_segment(replace(HOST, root="/var/tmp/beta"), segment(BETA, slot, "10.65"))
+                for slot in range(4)
+            ),
+        )
+        for instance, network in ((ALFA, "10.64"), (BETA, "10.65")):
+            rules = await machine.bash(f"nft list table inet {instance.nft_table}")
+            assert rules.count(f". {network}.") == 4
+
+
+@pytest.mark.parametrize("cut_after_s", [0.005, 0.015, 0.025, 0.035])
+async def test_a_call_that_is_cut_is_completed_by_the_next(cut_after_s: float) -> None:
+    with sandbox() as machine:
+        fabric = LinuxFabric(ALFA, machine.shells)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(fabric.ensure_segment(HOST, segment(ALFA, 0)), cut_after_s)
+        await fabric.ensure_segment(HOST, segment(ALFA, 0))
+        assert await bridges(fabric) == [("talf-br0", "cluster-0")]
+        assert '"talf-br0" . 10.64.0.0/24' in await machine.bash("nft list table inet carina_talf")
+        assert "10.64.0.1/24" in await machine.bash("ip -o address show dev talf-br0")
 
 
 @dataclass

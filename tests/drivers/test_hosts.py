@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Network
 from itertools import pairwise
@@ -120,6 +122,35 @@ async def test_a_claim_cut_before_its_lines_is_completed(machine: Sandbox, hosts
     await machine.bash('mkdir -p /etc/carina/claims; echo "$1" > /etc/carina/claims/talf.json', json.dumps(held))
     assert await hosts.ensure_prepared(host()) == Claim("10.64.0.0/16", 10**9, 2)
     assert "root:1000000000:131072" in await machine.bash("cat /etc/subuid")
+
+
+@pytest.mark.parametrize("cut_after_s", [0.02, 0.05, 0.08, 0.11, 0.14])
+async def test_a_call_that_is_cut_is_completed_by_the_next(
+    machine: Sandbox, hosts: LinuxHosts, cut_after_s: float
+) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(hosts.ensure_prepared(host()), cut_after_s)
+    claim = await hosts.ensure_prepared(host())
+    assert (await machine.bash("cat /etc/subuid /etc/subgid")).count(f"root:{claim.uid_first}:67108864") == 2
+    assert await machine.bash("ls -A /var/tmp/talf; ls /etc/carina/claims") == "pool\npool.img\ntalf.json"
+    assert await machine.bash("stat -f -c %T /var/tmp/talf/pool/nodes") == "btrfs"
+
+
+async def test_a_lock_of_a_process_that_is_no_more_is_not_waited_for(machine: Sandbox, hosts: LinuxHosts) -> None:
+    await machine.bash("sh -c 'printf %s $$' > /etc/subuid.lock")
+    await asyncio.wait_for(hosts.ensure_prepared(host()), 10)
+    assert await machine.bash("ls /etc | grep ^subuid | grep -v -e - ") == "subuid"
+
+
+async def test_a_lock_that_is_held_is_waited_for(machine: Sandbox, hosts: LinuxHosts) -> None:
+    await machine.bash('printf %s "$1" > /etc/subuid.lock', str(os.getpid()))
+    preparing = asyncio.create_task(hosts.ensure_prepared(host()))
+    await asyncio.sleep(0.5)
+    assert "root:1000000000" not in await machine.bash("cat /etc/subuid")
+    assert not preparing.done()
+    await machine.bash("rm /etc/subuid.lock")
+    await preparing
+    assert "root:1000000000" in await machine.bash("cat /etc/subuid")
 
 
 async def test_a_prefix_that_another_home_has_is_refused(hosts: LinuxHosts) -> None:
