@@ -15,7 +15,7 @@ from domain.errors import BodyTooLarge, CarinaError, Unauthorized, UnsupportedVe
 
 MAX_BODY_BYTES = 64 * 1024
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
-"""Paths that anyone may read, without a token."""
+"""Paths that anyone may read, without a token; so are the documentation's parts under /docs/."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _VERSION = re.compile(r"\s*rax:container\s+1\.0\s*", re.IGNORECASE)
 _PROBES = frozenset({"/healthz", "/readyz"})
@@ -91,7 +91,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI 3)."""
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+        if scope["type"] == "http" and not _is_open(scope["path"]):
             headers = Headers(scope=scope)
             try:
                 scope["state"]["tenant_id"] = self._owner(headers)
@@ -109,6 +109,10 @@ class Gate:
         if owner is None:
             raise Unauthorized("The X-Auth-Token is not valid.")
         return owner
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith("/docs/")
 
 
 def _check_version(headers: Headers) -> None:

@@ -1,9 +1,13 @@
 """The API's description (OpenAPI 3.1)."""
 
+from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
+from starlette.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
 
 DESCRIPTION = """\
 Docker Swarm and Kubernetes clusters on your own bare-metal Linux hosts, in seconds.
@@ -20,15 +24,33 @@ TAGS = [
 ]
 
 
+ASSETS = "/docs/assets"
+
+
 def install(app: FastAPI) -> None:
-    """Make the app describe the errors that it really answers with: FastAPI's own 422 never shows."""
+    """Give the app its description and the page at /docs.
+
+    The description holds the errors that are really answered: FastAPI's own 422 never shows. The page's script comes
+    from a Python package: it works without the Internet, and no stranger's server has a say in where tokens are typed.
+    """
 
     def describe() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _describe(app)
         return app.openapi_schema
 
+    async def page() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="Carina API",
+            swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{ASSETS}/swagger-ui.css",
+            swagger_favicon_url=f"{ASSETS}/favicon.png",
+        )
+
     app.openapi = describe  # type: ignore[method-assign]  # the way that FastAPI documents
+    app.get("/docs", include_in_schema=False)(page)
+    app.mount(ASSETS, StaticFiles(directory=str(files("fastapi_offline") / "static")))
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:

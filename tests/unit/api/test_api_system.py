@@ -1,8 +1,9 @@
 import asyncio
+import re
 from importlib.metadata import version
 from pathlib import Path
 
-from api_testbed import TENANT, TOKEN, Testbed
+from api_testbed import TENANT, TOKEN, Testbed, problem
 
 from api.probes import check_all
 from api.tokens import AdminToken, digest
@@ -55,6 +56,15 @@ async def test_the_root_says_where_the_documentation_is(bed: Testbed) -> None:
         "api_versions": ["1.0"],
         "docs": "/docs",
     }
+
+
+async def test_the_documentation_needs_no_other_server(bed: Testbed) -> None:
+    bed.http.headers.pop("X-Auth-Token")
+    page = (await bed.http.get("/docs")).text
+    assert "//" not in "".join(re.findall(r'(?:src|href)="([^"]*)"', page))
+    for asset in re.findall(r'(?:src|href)="([^"]*)"', page):
+        assert (await bed.http.get(asset)).status_code == 200
+    assert problem(await bed.http.get("/docs/assets/..%2f__init__.py"), 404)["code"] == "not-found"
 
 
 async def test_the_description_names_every_path_and_only_errors_that_happen(bed: Testbed) -> None:
