@@ -4,6 +4,7 @@ import inspect
 from dataclasses import replace
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from activities.ports import Progress, Records
 from domain.clusters import ClusterStatus, Condition, Health
@@ -12,8 +13,10 @@ from domain.hosts import Check, CheckState, Claim, HostReport, HostState
 from domain.nodes import NodeRole, NodeState
 from domain.operations import OperationKind, OperationState, StepState
 from domain.overlays import Overlay
+from store.columns import now
 from store.hosts import ensure_local_host, host_report
 from store.records import StoreRecords
+from store.tables import Table
 from store.views import Accepted
 from tests.unit.store_stages import StoreFixture
 
@@ -403,3 +406,13 @@ def test_orphans_age_from_their_first_report(store: StoreFixture) -> None:
     store.records.forget_orphans_except(host.id, ["tst0-b"])
     assert store.records.orphan_age_s(host.id, "tst0-a") == 0.0
     assert store.records.orphan_age_s(host.id, "tst0-b") > 0.0
+
+
+def test_an_error_of_the_database_does_not_tell_values(store: StoreFixture) -> None:
+    with store.engine.begin() as connection, pytest.raises(IntegrityError) as error:
+        connection.execute(
+            Table.metadata.tables["secrets"]
+            .insert()
+            .values(cluster_id="none-such", name="credentials", tenant_id="admin", sealed=b"wax", created_at=now())
+        )
+    assert "wax" not in str(error.value)
