@@ -25,6 +25,7 @@ NODES = 3
 OVERLAY = "carina"
 IMAGE = "carina/probe:1"
 WEB = "web"
+DOCKER_API = "1.45"
 PAGE = "Hello from a container on {node}"
 
 
@@ -94,9 +95,7 @@ def ask(api: httpx.Client, cluster_id: str, names: list[str], addresses: list[st
         tls = docker.tls.TLSConfig(
             client_cert=(f"{keys}/cert.pem", f"{keys}/key.pem"), ca_cert=f"{keys}/ca.pem", verify=True
         )
-        web, asker = (
-            docker.DockerClient(base_url=f"https://{address}:2376", tls=tls) for address in (addresses[1], addresses[2])
-        )
+        web, asker = (engine(address, tls) for address in addresses[1:3])
         page = PAGE.format(node=names[1])
         serve = f"mkdir -p /www && echo '{page}' > /www/index.html && exec httpd -f -p 80 -h /www"
         if not web.containers.list(filters={"name": f"^{WEB}$"}):
@@ -114,6 +113,13 @@ def ask(api: httpx.Client, cluster_id: str, names: list[str], addresses: list[st
         until = f"until wget -q -T 1 -O - http://{WEB}/; do usleep 50000; done"
         output = asker.containers.run(IMAGE, ["timeout", "20", "sh", "-c", until], network=OVERLAY, remove=True)
         return f"{output.decode().strip()} (asked from {names[2]})"
+
+
+def engine(address: str, tls: docker.tls.TLSConfig) -> docker.DockerClient:
+    """Return a client of a node's engine that trusts the cluster's authority, and not REQUESTS_CA_BUNDLE before it."""
+    client = docker.DockerClient(base_url=f"https://{address}:2376", tls=tls, version=DOCKER_API)
+    client.api.trust_env = False
+    return client
 
 
 def create_steps(api: httpx.Client, cluster_id: str) -> str:
