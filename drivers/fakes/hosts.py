@@ -25,7 +25,7 @@ class FakeHosts:
         self.report = report
         self.prepared: list[str] = []
 
-    async def measure(self, host: Host) -> HostReport:  # noqa: ARG002 - the port's signature
+    async def measure(self, host: Host) -> HostReport:
         """Return `report`."""
         return self.report
 
@@ -37,7 +37,7 @@ class FakeHosts:
         claims[self._instance.prefix] = held
         return held
 
-    async def release(self, host: Host, *, purge: bool) -> None:  # noqa: ARG002 - the driver's signature
+    async def release(self, host: Host, *, purge: bool) -> None:
         """Forget the claim, if `purge`."""
         if purge:
             self._machine.claims.pop(self._instance.prefix, None)
