@@ -117,7 +117,8 @@ def script(name: str) -> str:
 
 def digest() -> str:
     """Return the digest of the recipe: of all that decides what an image will be."""
-    parts = (SUITE, *PACKAGES, PROBE_IMAGE, *EXCLUDED, script("image_ensure"))
+    build = (files("drivers") / "scripts" / "image_ensure.sh").read_text()
+    parts = (SUITE, *PACKAGES, PROBE_IMAGE, *EXCLUDED, build)
     recipe = hashlib.sha256("\0".join(parts).encode())
     recipe.update(overlay())
     return recipe.hexdigest()

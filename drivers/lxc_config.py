@@ -21,11 +21,13 @@ lxc.autodev = 1
 lxc.pty.max = 1024
 lxc.tty.max = 1
 lxc.rootfs.options = idmap=container
+lxc.hook.post-stop =
 lxc.net.0.type = veth
 lxc.net.0.flags = up
 lxc.net.0.name = eth0
 """
 # An empty lxc.cap.drop clears the list: nested Docker needs all capabilities, of the node's own user namespace only.
+# An empty lxc.hook.post-stop does so with hooks: that of Debian's lxcfs is a sleep of half a second.
 # What concerns AppArmor is added on the host, where it is known whether there is any.
 
 

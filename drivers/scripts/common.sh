@@ -41,11 +41,11 @@ take_lock() { # path
 drop_subvolume() { # path below the pool
     [[ -e $1 ]] || return 0
     ! btrfs subvolume delete "$1" >/dev/null 2>&1 || return 0
-    # Subvolumes inside it, deepest first: Docker may have made some. Their paths are told from the file system's top.
+    # Subvolumes inside it go first: Docker may have made some. Their paths are told from the file system's top.
     local inner below=${1#"$pool"/}/
     while read -r inner; do
-        btrfs subvolume delete "$1/${inner#*"$below"}" >/dev/null
-    done < <(btrfs subvolume list -o "$1" | sed 's/.* path //' | sort -r)
+        drop_subvolume "$1/${inner#*"$below"}"
+    done < <(btrfs subvolume list -o "$1" | sed 's/.* path //')
     btrfs subvolume delete "$1" >/dev/null
 }
 

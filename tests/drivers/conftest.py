@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,13 +24,13 @@ import pytest
 from domain.hosts import Claim, Host, HostState
 from domain.instance import Instance
 from domain.nodes import Segment
+from drivers.images import NodeImages
 
 TMP = Path("/var/tmp")
 ROOT_NAME = re.compile(r"carina-host-(?P<prefix>t[0-9a-f]{3})")
 POOL_BYTES = 8 * 2**30  # sparse
 UID_RANGES = 16
 SUBID_FILES = (Path("/etc/subuid"), Path("/etc/subgid"))
-SUBID_LOCK = Path("/var/tmp/carina-subid.lock")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ def real_host() -> Iterator[RealHost]:
     """This machine, prepared; see `RealHost`."""
     with prepared_host() as host:
         yield host
+
+
+@pytest.fixture(scope="session")
+async def node_image(real_host: RealHost) -> str:
+    """The digest of the node image, which is on the real host: built once on a machine, and then from its cache."""
+    return await NodeImages().ensure(real_host.host)
 
 
 @contextmanager
@@ -95,7 +102,7 @@ def tear_down(root: Path) -> None:
     """Remove all that the instance with this root has on the machine, whatever state it is in."""
     prefix = root.name.rpartition("-")[2]
     nodes = root / "pool" / "nodes"
-    for pool in (nodes, *root.glob("pool/images/.*/nodes"), *root.glob("pool/images/.*")):
+    for pool in (nodes, *root.glob("pool/images/.new-*")):
         for container in sorted(pool.glob("*")) if pool.is_dir() else []:
             if (container / "config").exists():
                 run("lxc-stop", "-k", "-P", str(pool), "-n", container.name, check=False)
@@ -132,15 +139,16 @@ def free_network() -> ipaddress.IPv4Network:
 
 def claim_uids(root: Path) -> int:
     """Claim uids and gids for root in /etc/subuid and /etc/subgid; the line is kept in `root` for the sweep."""
-    with subid_lock():
-        taken = {line for file in SUBID_FILES if file.exists() for line in file.read_text().splitlines()}
-        starts = {int(line.split(":")[1]) for line in taken if line.count(":") == 2}
+    with ExitStack() as stack:
+        for file in SUBID_FILES:
+            stack.enter_context(subid_lock(file))
+        lines = [line for file in SUBID_FILES if file.exists() for line in file.read_text().splitlines()]
+        starts = {int(line.split(":")[1]) for line in lines if line.count(":") == 2}
         first = next(n for n in range(500_000_000, 900_000_000, 2_000_000) if n not in starts)
         line = f"root:{first}:{UID_RANGES * 65536}"
         (root / "subid").write_text(line)
         for file in SUBID_FILES:
-            with file.open("a") as lines:
-                lines.write(f"{line}\n")
+            replace_lines(file, [*lines_of(file), line])
     return first
 
 
@@ -148,18 +156,40 @@ def release_uids(root: Path) -> None:
     kept = root / "subid"
     if not kept.exists():
         return
-    line = kept.read_text()
-    with subid_lock():
-        for file in SUBID_FILES:
-            rest = [other for other in file.read_text().splitlines() if other != line]
-            file.write_text("".join(f"{other}\n" for other in rest))
+    for file in SUBID_FILES:
+        with subid_lock(file):
+            replace_lines(file, [line for line in lines_of(file) if line != kept.read_text()])
+
+
+def lines_of(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def replace_lines(file: Path, lines: list[str]) -> None:
+    new = file.with_name(f"{file.name}.{os.getpid()}")
+    new.write_text("".join(f"{line}\n" for line in lines))
+    new.chmod(0o644)
+    new.replace(file)
 
 
 @contextmanager
-def subid_lock() -> Iterator[None]:
-    with SUBID_LOCK.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def subid_lock(file: Path) -> Iterator[None]:
+    """Hold the lock that useradd(8) and its kin take on such a file: a link that names the holder's process."""
+    own, lock = file.with_name(f"{file.name}.{os.getpid()}.lock"), file.with_name(f"{file.name}.lock")
+    own.write_text(f"{os.getpid()}\0")
+    try:
+        until = time.monotonic() + 30
+        while True:
+            try:
+                lock.hardlink_to(own)
+                break
+            except FileExistsError:
+                assert time.monotonic() < until, f"{lock} has been held for half a minute"
+                time.sleep(0.02)
         yield
+        lock.unlink()
+    finally:
+        own.unlink()
 
 
 def make_pool(root: Path, size: int) -> None:
