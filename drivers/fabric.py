@@ -82,7 +82,8 @@ RULES
 """
 
 _ENSURE = (
-    _LOCK
+    'mkdir -p -m 0711 "$1" || exit 1\n'
+    + _LOCK
     + _APPLY_TABLE
     + """
 bridge=$4 stamp=$5 address=$6 mtu=$7 mac=$8

@@ -132,7 +132,6 @@ async def test_a_bridge_of_another_instance_is_not_removed() -> None:
 async def test_segments_made_at_once_all_have_their_rules_even_after_a_flush() -> None:
     with sandbox() as machine:
         fabric = LinuxFabric(ALFA, machine.shells)
-        await machine.bash("mkdir -p /var/tmp/alfa")
         await asyncio.gather(*(fabric.ensure_segment(HOST, segment(ALFA, slot)) for slot in range(8)))
         rules = await machine.bash("nft list table inet carina_talf")
         assert [rules.count(f'"talf-br{slot}" . 10.64.{slot}.0/24') for slot in range(8)] == [1] * 8
