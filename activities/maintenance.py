@@ -80,7 +80,7 @@ class MaintenanceActivities:
         recorded: set[str] = set()
         for cluster in clusters:
             rows = [node for node in self._records.nodes(cluster.id) if node.plan.host.id == host.id]
-            recorded.update(node.plan.container for node in rows)
+            recorded.update(node.plan.container for node in rows if node.state != NodeState.LEFTOVER)
             active = [node for node in rows if node.state == NodeState.ACTIVE]
             if active:
                 self._records.set_conditions(cluster.id, conditions_of(active, found, datetime.now(UTC)))
