@@ -18,6 +18,7 @@ LABEL = "io.carina.overlay"
 _MTU = "com.docker.network.driver.mtu"
 _POLL_S = 0.02
 _REMOVE_TIMEOUT_S = 10.0
+_ALLOCATE_TIMEOUT_S = 10.0
 _NOT_FOUND = 404
 _CONFLICT = 409
 
@@ -28,14 +29,13 @@ Network = Mapping[str, Any]
 def ensure_overlay(engines: Engines, manager: Member, overlay: Overlay) -> None:
     """Make the network unless it is there as described. One of ours that differs is made anew if nothing uses it."""
     engine = engines.at(manager.address)
-    network = _find(engine, overlay.name)
-    if network is not None:
+    if (network := _find(engine, overlay.name)) is not None:
         if not _is_ours(network):
             raise OverlayFailed(
                 f"The swarm has a network {overlay.name} that Carina did not make.",
                 remedy="Choose another name, or remove that network with 'docker network rm'.",
             )
-        if _describe(network) == _wanted(overlay):
+        if _describe(_allocated(engine, network)) == _wanted(overlay):
             return
         remove_overlay(engines, manager, overlay.name)
     try:
@@ -49,9 +49,11 @@ def ensure_overlay(engines: Engines, manager: Member, overlay: Overlay) -> None:
             scope="swarm",
         )
     except APIError as error:
-        made = _find(engine, overlay.name) if error.status_code == _CONFLICT else None
-        if made is None or _describe(made) != _wanted(overlay):
+        if error.status_code != _CONFLICT:
             raise
+    made = _find(engine, overlay.name)
+    if made is None or _describe(_allocated(engine, made)) != _wanted(overlay):
+        raise OverlayFailed(f"The overlay network {overlay.name} was made otherwise at the same time.")
 
 
 def remove_overlay(engines: Engines, manager: Member, name: str) -> None:
@@ -79,6 +81,21 @@ def remove_overlay(engines: Engines, manager: Member, name: str) -> None:
 def _find(engine: APIClient, name: str) -> Network | None:
     networks: Sequence[Network] = engine.networks(names=[name], filters={"scope": "swarm"})
     return next((network for network in networks if network["Name"] == name), None)
+
+
+def _allocated(engine: APIClient, network: Network) -> Network:
+    """Return the network once the swarm has given it its subnet: before that, its description is empty."""
+    deadline = time.monotonic() + _ALLOCATE_TIMEOUT_S
+    found: Network | None = network
+    while found is not None and not found["IPAM"]["Config"]:
+        if time.monotonic() > deadline:
+            raise OverlayFailed(
+                f"The swarm gave the overlay network {network['Name']} no subnet. Another network may have it.",
+                remedy="Remove the overlay network, and choose another subnet.",
+            )
+        time.sleep(_POLL_S)
+        found = _find(engine, network["Name"])
+    return found or network
 
 
 def _is_ours(network: Network) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,6 @@ from drivers.pki import CertificatePki
 from drivers.swarm_files import node_files
 
 COUNT = 3
-_ANSWER_TIMEOUT_S = 30.0
 
 
 @dataclass
@@ -38,10 +37,11 @@ class DockerNodes:
         await asyncio.gather(*(LxcNodes().ensure(plan, files) for plan, files in pairs))
         await asyncio.to_thread(self._await_answers)
 
-    async def stop(self, member: Member) -> None:
+    def stop(self, member: Member) -> None:
         """Stop a node by force, as a power cut does."""
         plan = self.plans[self.members.index(member)]
-        await LxcNodes().stop(plan.host, plan.container, timeout_s=0)
+        command = ("lxc-stop", "--kill", "-P", f"{plan.host.root}/pool/nodes", "-n", plan.container)
+        subprocess.run(command, check=True, capture_output=True, timeout=30)
 
     def run(self, member: Member, *command: str) -> None:
         """Run a command inside a node."""
@@ -54,12 +54,16 @@ class DockerNodes:
         self.run(member, "systemctl", "kill", "--signal=KILL", "docker.service")
 
     def _await_answers(self) -> None:
-        deadline = time.monotonic() + _ANSWER_TIMEOUT_S
         with Engines(self.access) as engines:
-            for member in self.members:
-                while not answers(engines, member):
-                    assert time.monotonic() < deadline, f"{member.name} does not answer"
-                    time.sleep(0.02)
+            until(lambda: all(answers(engines, member) for member in self.members))
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Poll tightly until the condition is true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {timeout_s} s"
+        time.sleep(0.005)
 
 
 def answers(engines: Engines, member: Member) -> bool:

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from conftest import RealHost
 from docker.errors import APIError
-from docker_nodes import DockerNodes, docker_nodes
+from docker_nodes import DockerNodes, docker_nodes, until
 
 from domain.errors import DockerSilent, OverlayFailed, OverlayUnreachable, SwarmFailed
 from domain.nodes import Member
@@ -117,8 +117,8 @@ async def test_a_join_cut_short_by_the_death_of_docker_is_made_whole(
     manager, worker, _ = nodes.members
     await orchestrator.form(manager, nodes.access)
     attempt = asyncio.create_task(orchestrator.join(manager, worker, nodes.access))
-    while len(engines.at(manager.address).nodes()) < 2:  # the manager knows of it: the join is under way
-        await asyncio.sleep(0.005)
+    # The manager knows of the node: the join is under way.
+    await asyncio.to_thread(until, lambda: len(engines.at(manager.address).nodes()) > 1)
     await asyncio.to_thread(nodes.kill_docker, worker)
     with contextlib.suppress(SwarmFailed, DockerSilent):
         await attempt
@@ -153,19 +153,17 @@ async def test_draining_moves_a_services_tasks_away(formed: Swarm, nodes: Docker
     service = managing.create_service(
         {
             "ContainerSpec": {
-                "Image": IMAGE,
+                "Image": managing.inspect_image(IMAGE)["Id"],  # by its id, Docker asks no registry for it
                 "Command": ["/bin/busybox", "sleep", "600"],
                 "Mounts": [{"Type": "bind", "Source": "/bin/busybox", "Target": "/bin/busybox", "ReadOnly": True}],
-                "StopGracePeriod": 1,
+                "StopGracePeriod": 1_000_000,  # ns: the command does not mind signals
             },
         },
         name="work",
         mode={"Replicated": {"Replicas": 3}},
     )
     try:
-        async with asyncio.timeout(20):
-            while len(running(engines, nodes, leaver)) < 1:
-                await asyncio.sleep(0.02)
+        await asyncio.to_thread(until, lambda: bool(engines.at(leaver.address).containers()))
         await formed.drain(manager, leaver, nodes.access)
         live = [task for task in managing.tasks(filters={"node": node_id}) if task["Status"]["State"] == "running"]
         assert live == []
@@ -175,7 +173,7 @@ async def test_draining_moves_a_services_tasks_away(formed: Swarm, nodes: Docker
 
 async def test_a_dead_node_leaves(formed: Swarm, nodes: DockerNodes, engines: Engines) -> None:
     manager, worker, dead = nodes.members
-    await nodes.stop(dead)
+    await asyncio.to_thread(nodes.stop, dead)
     await formed.drain(manager, dead, nodes.access)
     await formed.leave(manager, dead, nodes.access)
     assert listed(engines, nodes) == whole([manager, worker])
@@ -185,7 +183,7 @@ async def test_an_engine_that_does_not_answer_is_named(
     orchestrator: Swarm, nodes: DockerNodes, engines: Engines
 ) -> None:
     silent = nodes.members[2]
-    await nodes.stop(silent)
+    await asyncio.to_thread(nodes.stop, silent)
     with pytest.raises(DockerSilent, match=silent.address):
         await orchestrator.form(silent, nodes.access)
 
@@ -334,7 +332,3 @@ def ask(address: str, context: ssl.SSLContext | None) -> str:
         with stream:
             stream.sendall(f"GET /_ping HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
             return stream.recv(4096).decode()
-
-
-def running(engines: Engines, nodes: DockerNodes, member: Member) -> list[str]:
-    return [container["Id"] for container in engines.at(member.address).containers()]

@@ -16,9 +16,11 @@ def refusal(text: str) -> APIError:
 
 
 def test_a_refusal_names_the_engine_and_what_was_asked() -> None:
-    with pytest.raises(SwarmFailed, match=r"Docker on 10\.64\.0\.11 refused to join demo-2: no such luck"):
-        with docker_errors(SwarmFailed, "join demo-2"):
-            raise refusal("no such luck")
+    with (
+        pytest.raises(SwarmFailed, match=r"Docker on 10\.64\.0\.11 refused to join demo-2: no such luck"),
+        docker_errors(SwarmFailed, "join demo-2"),
+    ):
+        raise refusal("no such luck")
 
 
 def test_a_join_token_never_gets_into_an_error_nor_its_causes() -> None:
@@ -33,6 +35,8 @@ def test_a_join_token_never_gets_into_an_error_nor_its_causes() -> None:
 def test_a_silent_engine_is_named_with_the_innermost_reason() -> None:
     request = requests.Request("GET", "https://10.64.0.11:2376/v1.44/info").prepare()
     error = requests.ConnectionError(OSError("no route to host"), request=request)
-    with pytest.raises(DockerSilent, match=r"10\.64\.0\.11 did not answer when asked to join demo-2: no route to host"):
-        with docker_errors(SwarmFailed, "join demo-2"):
-            raise error
+    with (
+        pytest.raises(DockerSilent, match=r"10\.64\.0\.11 did not answer when asked to join demo-2: no route to host"),
+        docker_errors(SwarmFailed, "join demo-2"),
+    ):
+        raise error
