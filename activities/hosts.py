@@ -21,8 +21,12 @@ class HostActivities:
 
     @activity.defn
     async def ensure_host(self, step: HostStep) -> None:
-        """Ensure packages, kernel settings, the instance's claim, its storage pool and its firewall table."""
+        """Ensure packages, kernel settings, the instance's claim and its storage pool.
+
+        Until all of its preparation is done, the host takes no new nodes: after a reboot it looks ready and is not.
+        """
         host = await asyncio.to_thread(self._records.host, step.host_id)
+        await asyncio.to_thread(self._records.record_host, replace(host, state=HostState.PREPARING), None)
         claim = await self._hosts.ensure_prepared(host)
         host = await asyncio.to_thread(self._records.host, step.host_id)
         await asyncio.to_thread(self._records.record_host, replace(host, claim=claim), None)
