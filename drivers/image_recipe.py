@@ -65,6 +65,8 @@ MASKED = (
     "systemd-networkd.service",
     "systemd-remount-fs.service",
     "tmp.mount",
+    # Done later, by carina-journal.service.
+    "systemd-journal-flush.service",
     # Log-ins: a node is reached through its API.
     "getty-static.service",
     "getty.target",
@@ -104,6 +106,7 @@ _LINKS = {
     **{f"{_UNITS}/{unit}": "/dev/null" for unit in MASKED},
     **{f"etc/systemd/system-generators/{name}": "/dev/null" for name in MASKED_GENERATORS},
     f"{_UNITS}/default.target": "/usr/lib/systemd/system/multi-user.target",
+    f"{_UNITS}/multi-user.target.wants/carina-journal.service": "../carina-journal.service",
     f"{_UNITS}/sysinit.target.wants/docker.service": "../docker.service",
 }
 _EMPTY = ("etc/machine-id", "etc/.updated", "var/.updated")  # *.updated: ConditionNeedsUpdate= of systemd.unit(5)

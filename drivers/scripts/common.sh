@@ -66,6 +66,8 @@ end_container() { # lxcpath, name
 }
 
 is_running() { # lxcpath, name
+    # One that is just starting, or stopping, first comes to where it goes.
+    lxc-wait -P "$1" -n "$2" -s 'RUNNING|STOPPED' -t 30 >/dev/null 2>&1 || fail $BUSY "container $2 hangs in a change"
     [[ $(lxc-info -P "$1" -n "$2" -s -H 2>/dev/null) != STOPPED ]]
 }
 
@@ -103,11 +105,11 @@ start_container() { # lxcpath, name, rootfs
 
 await_ready() { # lxcpath, name, rootfs, timeout_ms
     local pid deadline
-    pid=$(lxc-info -P "$1" -n "$2" -p -H 2>/dev/null) || pid=none
+    pid=$(lxc-info -P "$1" -n "$2" -p -H 2>/dev/null) || pid=
     now_ms
     deadline=$((now + $4))
     until [[ -e $3/var/lib/carina/ready ]]; do
-        [[ -d /proc/$pid ]] || fail $NOT_STARTED "it ended at once: $(tail -c 1500 "$1/$2/log" 2>/dev/null)"
+        [[ -n $pid && -d /proc/$pid ]] || fail $NOT_STARTED "it ended at once: $(tail -c 1500 "$1/$2/log" 2>/dev/null)"
         now_ms
         ((now < deadline)) || fail $DOCKER_SILENT "$(docker_journal "$1" "$2")"
         wait_a_little

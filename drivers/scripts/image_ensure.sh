@@ -23,7 +23,7 @@ flock "$cache_lock"
 from_cache() {
     [[ -e $stream && -e $stream.sha256 ]] || return 1
     echo "taking the node image from $cache"
-    if (cd "$cache" && sha256sum --quiet --check "$stream.sha256") && zstd -dcq "$stream" | btrfs receive -q "$new"; then
+    if (cd "$cache" && sha256sum --status --check "$stream.sha256") && zstd -dcq "$stream" | btrfs receive -q "$new"; then
         return 0
     fi
     pool_has_room || exit $DISK_FULL

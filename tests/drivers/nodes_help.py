@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from conftest import RealHost
+from realhost import RealHost
 
 from domain.allocation import node_address, uid_base
 from domain.hosts import Host

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from conftest import RealHost
 from nodes_help import plan_node
+from realhost import RealHost
 
 from domain.hosts import Claim, Host
 from domain.instance import Instance

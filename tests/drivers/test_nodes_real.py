@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from conftest import RealHost, prepared_host, run
 from nodes_help import cut_before, in_node, plan_node
+from realhost import RealHost, prepared_host, run
 
 from domain.errors import CommandFailed, DiskFull, DockerSilent, HostNotReady, ImageUnavailable, NodeNotStarted
 from domain.nodes import NodeFile, NodePlan, Stamp
