@@ -1,70 +1,50 @@
 """Proves an overlay network from inside: a container on each member asks those on all the others. Blocks.
 
-The probes start in parallel. Each serves a file that is larger than several packets, and fetches it from every other by
-name: that needs the name to be known, the address to answer, and full packets to pass. All are removed afterwards, and
-those that a killed check left are removed first.
+The probes start in parallel. Each serves a file that is larger than several packets, and fetches it from every other:
+that needs the name to be known, the address to answer, and full packets to pass. All are removed afterwards, and those
+that a killed check left are removed first.
+
+On an attachable network the probes are plain containers, which start fastest. On one that is not, only tasks of
+services can be: there the probes are a service with a task on each node.
 """
 
-import io
 import secrets
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from time import monotonic, sleep
 from typing import Any
 
-from docker import APIClient
 from docker.errors import APIError
 
 from domain.errors import OverlayFailed, OverlayUnreachable
-from domain.nodes import Member
+from domain.nodes import Member, NodeRole
 from domain.overlays import Overlay
 from drivers.docker_client import Engines, redacted
+from drivers.swarm_probe import (
+    BUSYBOX,
+    DNS,
+    IMAGE,
+    IMAGE_TAG,
+    LABEL,
+    Probe,
+    clear,
+    command,
+    ensure_image,
+    everyone_in,
+    import_image,
+    in_parallel,
+    remove,
+)
 
-LABEL = "io.carina.probe"
-_IMAGE = "carina/probe"
-_IMAGE_TAG = "1"
-_BUSYBOX = "/bin/busybox"
 _POLL_S = 0.02
 _PACKETS = 8
 _PATIENCE_S = 10
 _PATIENCE_PER_MEMBER_S = 0.5
 _MARGIN_S = 15
+_TASK_TIMEOUT_S = 60.0
 _PARALLEL = 16
 _NOT_FOUND = 404
-_CONFLICT = 409
-_GONE = frozenset({_NOT_FOUND, _CONFLICT})
-
-# A packet that is sent before the overlay knows the way is lost, and TCP sends the next one a second later. So the
-# first attempts are short; they get longer for networks that are slow.
-_SCRIPT = r"""
-b=/bin/busybox bytes=$1 patience=$2
-shift 2
-$b head -c "$bytes" /dev/zero > /probe/packets
-echo here > /probe/word
-$b httpd -p 8080 -h /probe
-end=$(($($b date +%s) + patience))
-fetch() { $b timeout "$3" $b wget -q -O - "http://$1:8080/$2" 2>/dev/null; }
-ask() {
-  pause_ms=100
-  until [ "$(fetch "$1" packets $((pause_ms / 1000)).$((pause_ms % 1000 / 100)) | $b wc -c)" -eq "$bytes" ]; do
-    if [ "$($b date +%s)" -ge "$end" ]; then
-      if [ "$(fetch "$1" word 2)" = here ]; then echo "lost $1 packets"
-      elif $b nslookup "$1" 127.0.0.11 >/dev/null 2>&1; then echo "lost $1 answer"
-      else echo "lost $1 name"; fi
-      return
-    fi
-    $b usleep 20000
-    [ $pause_ms -ge 2000 ] || pause_ms=$((pause_ms + 100))
-  done
-}
-for peer; do ask "$peer" & done
-wait
-echo asked
-exec $b sleep 120
-"""
 _MEANINGS = {
     "packets": "it answers, but full packets get lost: the MTU on the way is smaller than the overlay's",
     "answer": "its name is known, but it does not answer",
@@ -72,70 +52,68 @@ _MEANINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    """A probe's container. `name` is its name on the overlay."""
-
-    member: Member
-    engine: APIClient
-    name: str
-
-
 def verify(engines: Engines, members: Sequence[Member], overlay: Overlay) -> None:
     """Check that probes on all members reach each other; raise `OverlayUnreachable` naming who does not reach whom."""
-    token = secrets.token_hex(3)  # names of their own, so that nobody remembers an earlier probe's address
-    probes = [
-        _Probe(member, engines.at(member.address), f"probe-{token}-{number}") for number, member in enumerate(members)
-    ]
     patience_s = _PATIENCE_S + int(_PATIENCE_PER_MEMBER_S * len(members))
-    with ThreadPoolExecutor(min(len(probes), _PARALLEL), thread_name_prefix="probe") as pool, _removed(pool, probes):
-        list(pool.map(lambda probe: _start(probe, probes, overlay, patience_s), probes))
-        deadline = monotonic() + patience_s + _MARGIN_S
-        outputs = list(pool.map(lambda probe: _output(probe, deadline), probes))
-    names = {probe.name: probe.member.name for probe in probes}
-    lost = [line for probe, output in zip(probes, outputs, strict=True) for line in _lost(probe, output, names)]
+    for member in members:
+        engines.at(member.address)  # connections are made here: the threads only use them
+    with ThreadPoolExecutor(min(len(members), _PARALLEL), thread_name_prefix="probe") as pool:
+        started: AbstractContextManager[Sequence[Probe]]
+        started = (_containers if overlay.attachable else _tasks)(engines, pool, members, overlay, patience_s)
+        with started as probes:
+            deadline = monotonic() + patience_s + _MARGIN_S
+            outputs = list(pool.map(lambda probe: _output(probe, deadline), probes))
+    lost = [line for probe, output in zip(probes, outputs, strict=True) for line in _lost(probe, output, probes)]
     if lost:
         raise OverlayUnreachable(f"On the overlay network {overlay.name}: {'; '.join(lost)}.")
 
 
 @contextmanager
-def _removed(pool: ThreadPoolExecutor, probes: Sequence[_Probe]) -> Iterator[None]:
+def _containers(
+    engines: Engines, pool: ThreadPoolExecutor, members: Sequence[Member], overlay: Overlay, patience_s: int
+) -> Iterator[Sequence[Probe]]:
+    """Run plain containers as probes. Their names are new ones, so that nobody remembers an earlier probe's address."""
+    token = secrets.token_hex(3)
+    names = {member: f"probe-{token}-{number}" for number, member in enumerate(members)}
+    probes = [Probe(member, engines.at(member.address), name, name) for member, name in names.items()]
+
+    def start(member: Member) -> None:
+        peers = [name for other, name in names.items() if other is not member] or [names[member]]
+        clear(engines.at(member.address))
+        _start_container(engines, member, names[member], _container(overlay, patience_s, peers))
+
     try:
-        yield
+        in_parallel(pool, start, members)
+        yield probes
     finally:
-        list(pool.map(lambda probe: _remove(probe.engine, probe.name), probes))
+        in_parallel(pool, lambda member: remove(engines.at(member.address), names[member]), members)
 
 
-def _start(probe: _Probe, probes: Sequence[_Probe], overlay: Overlay, patience_s: int) -> None:
-    for leftover in probe.engine.containers(all=True, filters={"label": LABEL}):
-        _remove(probe.engine, leftover["Id"])
-    peers = [other.name for other in probes if other is not probe] or [probe.name]
-    config = _config(overlay, [str(_PACKETS * overlay.mtu), str(patience_s), *peers])
+def _start_container(engines: Engines, member: Member, name: str, config: Mapping[str, Any]) -> None:
+    engine = engines.at(member.address)
     try:
         try:
-            probe.engine.create_container_from_config(config, name=probe.name)
+            engine.create_container_from_config(config, name=name)
         except APIError as error:
             if error.status_code != _NOT_FOUND:
                 raise
-            _import_image(probe.engine)
-            probe.engine.create_container_from_config(config, name=probe.name)
-        probe.engine.start(probe.name)
+            import_image(engine)
+            engine.create_container_from_config(config, name=name)
+        engine.start(name)
     except APIError as error:
         reason = redacted(str(error.explanation))
-        raise OverlayFailed(
-            f"{probe.member.name} could not start a container on the overlay network {overlay.name}: {reason}"
-        ) from None
+        raise OverlayFailed(f"{member.name} could not start a container on the overlay network: {reason}") from None
 
 
-def _config(overlay: Overlay, arguments: Sequence[str]) -> Mapping[str, Any]:
+def _container(overlay: Overlay, patience_s: int, peers: Sequence[str]) -> Mapping[str, Any]:
     return {
-        "Image": f"{_IMAGE}:{_IMAGE_TAG}",
-        "Entrypoint": [_BUSYBOX, "sh", "-c", _SCRIPT, "probe", *arguments],
+        "Image": f"{IMAGE}:{IMAGE_TAG}",
+        "Entrypoint": command(packet_bytes=_PACKETS * overlay.mtu, patience_s=patience_s, peers=peers),
         "Cmd": [],
         "Labels": {LABEL: overlay.name},
         "HostConfig": {
-            "Binds": [f"{_BUSYBOX}:{_BUSYBOX}:ro"],  # the node's own: the image need not have one
-            "Dns": ["127.0.0.1"],  # nobody: an unknown name would else be asked for outside, and hold up the removal
+            "Binds": [f"{BUSYBOX}:{BUSYBOX}:ro"],
+            "Dns": [DNS],
             "LogConfig": {"Type": "json-file", "Config": {}},
             "NetworkMode": overlay.name,
             "Tmpfs": {"/probe": "size=4m"},
@@ -144,37 +122,83 @@ def _config(overlay: Overlay, arguments: Sequence[str]) -> Mapping[str, Any]:
     }
 
 
-def _import_image(engine: APIClient) -> None:
-    """Make the image on a node where somebody removed it: nothing but the places where the node's parts go."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for directory in ("bin", "etc", "probe", "proc", "sys", "tmp"):
-            entry = tarfile.TarInfo(directory)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(entry)
-    engine.import_image_from_data(archive.getvalue(), repository=_IMAGE, tag=_IMAGE_TAG)
+@contextmanager
+def _tasks(
+    engines: Engines, pool: ThreadPoolExecutor, members: Sequence[Member], overlay: Overlay, patience_s: int
+) -> Iterator[Sequence[Probe]]:
+    """Run a service's tasks as probes. Without virtual address, since that needs IPVS and hides who answers."""
+    managing = engines.at(next(member for member in members if member.role is NodeRole.MANAGER).address)
+    name = f"probe-{secrets.token_hex(3)}"
+    images = set(in_parallel(pool, lambda member: ensure_image(engines.at(member.address)), members))
+
+    def tidy() -> None:
+        for service in managing.services(filters={"label": LABEL}):
+            managing.remove_service(service["ID"])
+        in_parallel(pool, lambda member: clear(engines.at(member.address)), members)
+
+    tidy()
+    # By its id, where all have the same, Docker does not ask a registry for the image.
+    image = images.pop() if len(images) == 1 else f"{IMAGE}:{IMAGE_TAG}"
+    template = _task(overlay, image, patience_s, everyone_in(name, len(members)))
+    try:
+        managing.create_service(
+            template, name=name, labels={LABEL: overlay.name}, mode={"Global": {}}, endpoint_spec={"Mode": "dnsrr"}
+        )
+        deadline = monotonic() + _TASK_TIMEOUT_S
+        yield in_parallel(pool, lambda member: _running_task(engines, member, overlay, deadline), members)
+    finally:
+        tidy()
 
 
-def _output(probe: _Probe, deadline: float) -> list[str]:
-    """Return what the probe printed, once it has asked all the others."""
+def _task(overlay: Overlay, image: str, patience_s: int, peers: Sequence[str]) -> Mapping[str, Any]:
+    return {
+        "ContainerSpec": {
+            "Image": image,
+            "Command": command(packet_bytes=_PACKETS * overlay.mtu, patience_s=patience_s, peers=peers),
+            "Labels": {LABEL: overlay.name},
+            "DNSConfig": {"Nameservers": [DNS]},
+            "Mounts": [
+                {"Type": "bind", "Source": BUSYBOX, "Target": BUSYBOX, "ReadOnly": True},
+                {"Type": "tmpfs", "Target": "/probe"},
+            ],
+        },
+        "LogDriver": {"Name": "json-file"},
+        "Networks": [{"Target": overlay.name}],
+        "RestartPolicy": {"Condition": "none"},
+    }
+
+
+def _running_task(engines: Engines, member: Member, overlay: Overlay, deadline: float) -> Probe:
+    engine = engines.at(member.address)
     while monotonic() < deadline:
-        lines = probe.engine.logs(probe.name).decode(errors="replace").split("\n")
+        for found in engine.containers(filters={"label": LABEL}):
+            address = found["NetworkSettings"]["Networks"].get(overlay.name, {}).get("IPAddress")
+            if address:
+                return Probe(member, engine, found["Id"], address)
+        sleep(_POLL_S)
+    raise OverlayFailed(f"No task of a service started on {member.name} on the overlay network {overlay.name}.")
+
+
+def _output(probe: Probe, deadline: float) -> list[str]:
+    """Return what the probe printed, once it has asked all the others."""
+    lines: list[str] = []
+    while monotonic() < deadline:
+        lines = probe.engine.logs(probe.container).decode(errors="replace").split("\n")
         if "asked" in lines:
             return lines
         sleep(_POLL_S)
     raise OverlayFailed(f"The probe on {probe.member.name} did not end in time; it said: {' '.join(lines)}")
 
 
-def _lost(probe: _Probe, output: Sequence[str], names: Mapping[str, str]) -> Iterator[str]:
-    for line in output:
-        if line.startswith("lost "):
-            _, peer, what = line.split(" ", 2)
-            yield f"{probe.member.name} does not reach {names[peer]} ({_MEANINGS[what]})"
-
-
-def _remove(engine: APIClient, container: str) -> None:
-    try:
-        engine.remove_container(container, force=True)
-    except APIError as error:
-        if error.status_code not in _GONE:
-            raise
+def _lost(probe: Probe, output: Sequence[str], probes: Sequence[Probe]) -> Iterator[str]:
+    """Say whom the probe did not reach, and why. A peer that it did not even ask, it could not find."""
+    told = [line.split() for line in output]
+    asked = next(set(words[1:]) for words in told if words[:1] == ["asking"])
+    reasons = {words[1]: words[2] for words in told if words[:1] == ["lost"]}
+    for other in probes:
+        if other is not probe:
+            reason = reasons.get(other.peer) or (None if other.peer in asked else "name")
+            if reason:
+                yield f"{probe.member.name} does not reach {other.member.name} ({_MEANINGS[reason]})"
+        elif probe.peer in reasons:
+            yield f"{probe.member.name} does not reach itself ({_MEANINGS[reasons[probe.peer]]})"

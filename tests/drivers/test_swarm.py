@@ -20,7 +20,7 @@ from drivers.docker_client import DOCKER_PORT, Engines, tls_context
 from drivers.pki import CertificatePki
 from drivers.swarm import Swarm
 from drivers.swarm_overlays import LABEL as OVERLAY_LABEL
-from drivers.swarm_verify import LABEL as PROBE_LABEL
+from drivers.swarm_probe import LABEL as PROBE_LABEL
 
 OVERLAY = Overlay("carina", "10.48.0.0/24", 1450)
 IMAGE = "carina/probe:1"
@@ -250,6 +250,24 @@ async def test_a_sound_overlay_is_proved_and_nothing_is_left_of_that(
         assert containers(engines, nodes) == []
     await formed.verify(nodes.members[:1], OVERLAY, nodes.access)
     assert containers(engines, nodes) == []
+
+
+async def test_an_overlay_for_services_only_is_proved_by_a_service(
+    formed: Swarm, nodes: DockerNodes, engines: Engines
+) -> None:
+    manager, _, broken = nodes.members
+    closed = Overlay("closed", "10.50.0.0/24", 1450, attachable=False)
+    await formed.ensure_overlay(manager, closed, nodes.access)
+    await formed.verify(nodes.members, closed, nodes.access)
+    rule = ("INPUT", "-p", "udp", "--dport", "4789", "-j", "DROP")
+    nodes.run(broken, "iptables", "-I", *rule)
+    try:
+        with pytest.raises(OverlayUnreachable, match=f"{manager.name} does not reach {broken.name}"):
+            await formed.verify(nodes.members, closed, nodes.access)
+    finally:
+        nodes.run(broken, "iptables", "-D", *rule)
+    assert containers(engines, nodes) == []
+    assert engines.at(manager.address).services() == []
 
 
 async def test_what_a_killed_check_left_is_removed_by_the_next(
