@@ -62,6 +62,11 @@ class Swarm:
         await self._run(SwarmFailed, f"drain {node.name}", access, swarm_membership.drain, manager, node)
         _log.info("swarm.drained", node=node.name)
 
+    async def undrain(self, manager: Member, node: Member, access: Access) -> None:
+        """Let `node` take tasks again. A node that is no member is no error."""
+        await self._run(SwarmFailed, f"undrain {node.name}", access, swarm_membership.undrain, manager, node)
+        _log.info("swarm.undrained", node=node.name)
+
     async def leave(self, manager: Member, node: Member, access: Access) -> None:
         """End the membership of `node`, dead or alive. No member is no error; a silent manager is."""
         await self._run(SwarmFailed, f"remove {node.name}", access, swarm_membership.leave, manager, node)

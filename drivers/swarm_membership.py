@@ -83,6 +83,14 @@ def drain(engines: Engines, manager: Member, node: Member) -> None:
     _until(lambda: not any(_has_tasks(managing, node_id) for node_id in alive), _DRAIN_TIMEOUT_S)
 
 
+def undrain(engines: Engines, manager: Member, node: Member) -> None:
+    """Let the swarm give `node` tasks again. It does not move back what it moved away."""
+    managing = engines.at(manager.address)
+    for entry in managing.nodes():
+        if _is(entry, node):
+            _set_availability(managing, entry["ID"], "active")
+
+
 def leave(engines: Engines, manager: Member, node: Member) -> None:
     """End the membership of `node`. A node that does not answer is only struck off the manager's list."""
     try:

@@ -49,6 +49,10 @@ class FakeOrchestrator:
         """Do nothing: there is no work here."""
         self._enter("drain")
 
+    async def undrain(self, manager: Member, node: Member, access: Access) -> None:
+        """Do nothing: there is no work here."""
+        self._enter("undrain")
+
     async def leave(self, manager: Member, node: Member, access: Access) -> None:
         """Take the node's name away."""
         self._enter("leave")

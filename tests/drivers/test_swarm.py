@@ -167,6 +167,8 @@ async def test_draining_moves_a_services_tasks_away(formed: Swarm, nodes: Docker
         await formed.drain(manager, leaver, nodes.access)
         live = [task for task in managing.tasks(filters={"node": node_id}) if task["Status"]["State"] == "running"]
         assert live == []
+        await formed.undrain(manager, leaver, nodes.access)
+        assert managing.inspect_node(node_id)["Spec"]["Availability"] == "active"
     finally:
         managing.remove_service(service["ID"])
 
