@@ -1,8 +1,7 @@
 """A cluster's secrets at rest: sealed on the way in, opened on the way out, named by their place."""
 
-from domain.archives import decode, encode
-
 from activities.ports import Records, Vault
+from domain.archives import decode, encode
 from domain.errors import NotReady
 from domain.secrets import Access, KeyPair
 
