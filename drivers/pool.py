@@ -14,6 +14,7 @@ LARGEST_BYTES = 200 * 2**30
 SMALLEST_BYTES = 8 * 2**30
 _SHARE_PERCENT = 80
 _TIMEOUT_S = 120.0
+_BUSY_S = 30
 _NO_SPACE = 28
 _STRANGER = 17
 
@@ -55,7 +56,7 @@ mkdir -p "$pool/images" "$pool/nodes"
 chmod 0711 "$pool" "$pool/images" "$pool/nodes"
 """
 
-_UNMOUNT = """
+_UNMOUNT = f"""
 set -euo pipefail
 root=$1
 [ -d "$root" ] || exit 0
@@ -63,8 +64,13 @@ exec 9<"$root"; flock 9
 if mountpoint -q "$root/pool" && [ -e "$root/pool.img" ]; then
   # What a node had mounted below goes first, innermost first; then the loop device goes by itself.
   while read -r below; do umount "$below"; done < <(
-    awk -v pool="$root/pool/" 'index($5, pool) == 1 {print $5}' /proc/self/mountinfo | sort -r)
-  umount "$root/pool"
+    awk -v pool="$root/pool/" 'index($5, pool) == 1 {{print $5}}' /proc/self/mountinfo | sort -r)
+  # What a killed service had begun may be ending still.
+  deadline=$((SECONDS + {_BUSY_S}))
+  until said=$(LC_ALL=C umount "$root/pool" 2>&1); do
+    [[ $said == *busy* ]] && ((SECONDS < deadline)) || {{ echo "$said" >&2; exit 1; }}
+    sleep 0.05
+  done
 fi
 """
 

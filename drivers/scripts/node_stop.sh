@@ -3,12 +3,28 @@ root=$1 timeout_s=$2
 shift 2
 pool=$root/pool nodes=$pool/nodes
 [[ -d $nodes ]] || exit 0
-(($#)) || mapfile -t names < <(lxc-ls -P "$nodes" --running -1)
-(($#)) && names=("$@")
-for name in "${names[@]}"; do
-    lxc-stop -P "$nodes" -n "$name" -t "$timeout_s" >/dev/null 2>&1 &
-done
-wait
+
+stop() { # names
+    local name
+    for name; do
+        lxc-stop -P "$nodes" -n "$name" -t "$timeout_s" >/dev/null 2>&1 &
+    done
+    wait
+}
+
+if (($#)); then
+    names=("$@")
+    stop "${names[@]}"
+else
+    mapfile -t names < <(lxc-ls -P "$nodes" --running -1)
+    stop "${names[@]}"
+    # A service that was killed leaves calls that go on by themselves: what they start has to stop, too.
+    for held in "$nodes"/.lock-*; do
+        [[ ! -e $held ]] || take_lock "$held"
+    done
+    mapfile -t names < <(lxc-ls -P "$nodes" --running -1)
+    stop "${names[@]}"
+fi
 for name in "${names[@]}"; do
     [[ ! -e $nodes/$name/config ]] || ! is_running "$nodes" "$name" || fail $BUSY "container $name does not stop"
 done
