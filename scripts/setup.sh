@@ -31,4 +31,5 @@ rm -rf .venv
 export VIRTUAL_ENV="$PWD/.venv"
 .venv/bin/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation -e . -e cli
+.venv/bin/python -m compileall -q domain activities workflows drivers store api worker cli/carina_cli
 echo "$wanted" > .venv/carina-setup
