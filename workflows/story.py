@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import ErrorRecord
     from domain.operations import STEP_TITLES
     from workflows.policies import RECORD, StepPolicy
-    from workflows.undo import Undo, is_foreseen, until_done
+    from workflows.undo import Undo, is_foreseen, raise_if_cancelled, until_done
 
 
 @dataclass
@@ -65,6 +65,7 @@ class Story:
             raise
         entry.state = "done"
         self._show()
+        raise_if_cancelled()
         return result
 
     async def tell(self, steps: Callable[[], Awaitable[None]], *, retain: bool = False) -> None:
@@ -74,11 +75,13 @@ class Story:
         undo and the record survive further cancels. The failure is raised again, so that the workflow's own
         status is true.
         """
-        if not await self.run(RecordActivities.begin_operation, RECORD):
+        if not await until_done(self.run(RecordActivities.begin_operation, RECORD)):
             workflow.logger.info("the operation has ended, or another run has it")
             return
         try:
+            raise_if_cancelled()
             await steps()
+            raise_if_cancelled()
             await until_done(self.run(RecordActivities.complete_operation, RECORD))
         except BaseException as error:
             if not is_foreseen(error):

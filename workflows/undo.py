@@ -15,6 +15,16 @@ def is_foreseen(error: BaseException) -> bool:
     return isinstance(error, FailureError) or is_cancelled_exception(error)
 
 
+def raise_if_cancelled() -> None:
+    """Raise `CancelledError` if the running task was cancelled, although what it waited for ended well.
+
+    A step that finishes in spite of a cancel returns its result, and the cancel would be forgotten.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def until_done(work: Coroutine[Any, Any, Result]) -> Result:
     """Run `work` to its end, however often the workflow is cancelled meanwhile."""
     task = asyncio.ensure_future(work)
