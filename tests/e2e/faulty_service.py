@@ -1,0 +1,157 @@
+"""The real service, with faults: started by tests in place of `carinad`, never by anyone else.
+
+    python faulty_service.py up|worker|temporal
+
+runs what `carinad up` or `carinad worker` run, or the embedded Temporal server alone; what goes wrong, and when, stands
+in the directory named by CARINA_E2E_FAULTS. See `Faults`. Whenever it ends, or is killed, it is started again at once,
+by a fork of a process that has done all its imports: on a busy machine they take most of a restart's time.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from store.outbox import Outbox
+from worker.embedded import connect, embedded_temporal, run_all, serve
+from worker.logs import configure_logs
+from worker.settings import Settings
+from worker.wiring import open_service
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+BEFORE, DURING, AFTER = "before", "during", "after"
+DURING_S = {"ensure_node": 0.6, "join_node": 0.05, "verify_overlay": 0.3, "remove_node": 0.1}
+"""Steps that are also killed in their midst, and how long after their beginning."""
+
+
+class Faults:
+    """What goes wrong. Files in the directory say it:
+
+    - `kill`: at each boundary of each step of a cluster's operation, once, a process is killed: this one (`self`), or
+      the Temporal server (`temporal`). Boundaries that were hit stand in `hit/<workflow>.<step>.<boundary>`.
+    - `fail-<step>`: the step fails for good.
+
+    Each start of the process adds its pid to `starts-<part>`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._hit = directory / "hit"
+        self._hit.mkdir(exist_ok=True)
+
+    def reach(self, boundary: str) -> None:
+        """Kill what is to be killed, if this is the first time that the boundary is reached."""
+        victim = self._victim()
+        if not victim:
+            return
+        info = activity.info()
+        try:
+            (self._hit / f"{info.workflow_type}.{info.activity_type}.{boundary}").open("x").close()
+        except FileExistsError:
+            return
+        for pid in [os.getpid()] if victim == "self" else temporal_children():
+            os.kill(pid, signal.SIGKILL)
+
+    def fail(self) -> None:
+        """Fail the step, if it is to fail."""
+        step = activity.info().activity_type
+        if (self._directory / f"fail-{step}").exists():
+            raise ApplicationError(f"{step} was told to fail", non_retryable=True)
+
+    def _victim(self) -> str:
+        if not str(activity.info().workflow_id).startswith("cluster-"):
+            return ""
+        file = self._directory / "kill"
+        return file.read_text().strip() if file.exists() else ""
+
+
+class FaultyInterceptor(Interceptor):
+    """Stands outside all others: before a step has written anything, and after it has written all."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        return _Faulty(next, self._faults)
+
+
+class _Faulty(ActivityInboundInterceptor):
+    def __init__(self, inner: ActivityInboundInterceptor, faults: Faults) -> None:
+        super().__init__(inner)
+        self._faults = faults
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        self._faults.reach(BEFORE)
+        self._faults.fail()
+        delay_s = DURING_S.get(activity.info().activity_type)
+        midst = asyncio.create_task(self._later(delay_s)) if delay_s else None
+        try:
+            result = await super().execute_activity(input)
+        finally:
+            if midst is not None:
+                midst.cancel()
+        self._faults.reach(AFTER)
+        return result
+
+    async def _later(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        self._faults.reach(DURING)
+
+
+def temporal_children() -> list[int]:
+    """Processes that this one started and that are Temporal's server."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == "temporal"]
+
+
+async def run_worker(settings: Settings, interceptor: Interceptor) -> None:
+    """Run the worker alone, as `carinad worker` does."""
+    service = await asyncio.to_thread(open_service, settings)
+    client = await connect(settings, settings.temporal_address)
+    host_id = await asyncio.to_thread(service.add_this_host)
+    await asyncio.to_thread(Outbox(service.engine).accept_prepare_host, host_id)
+    await serve(service, client, api=False, worker=True, interceptors=[interceptor])
+
+
+async def run_temporal(settings: Settings) -> None:
+    """Run the embedded Temporal server, and nothing else, until killed. Its port stands in the instance's identity."""
+    service = open_service(settings)
+    server = embedded_temporal(service)
+    assert server is not None
+    await server.start()
+    await asyncio.Event().wait()
+
+
+def run_part(part: str, settings: Settings, faults: Faults) -> None:
+    interceptor = FaultyInterceptor(faults)
+    if part == "temporal":
+        asyncio.run(run_temporal(settings))
+    elif part == "worker":
+        asyncio.run(run_worker(settings, interceptor))
+    else:
+        asyncio.run(run_all(settings, interceptors=[interceptor]))
+
+
+def main() -> None:
+    part, settings, directory = sys.argv[1], Settings(), Path(os.environ["CARINA_E2E_FAULTS"])
+    configure_logs(settings.log_level)
+    while True:
+        pid = os.fork()
+        if pid == 0:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            with (directory / f"starts-{part}").open("a") as starts:
+                starts.write(f"{os.getpid()}\n")
+            run_part(part, settings, Faults(directory))
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    main()
