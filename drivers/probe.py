@@ -102,7 +102,7 @@ while [ ! -d "$below" ]; do below=$(dirname "$below"); done
 say root.filesystem "$(stat -f -c %T "$below")"
 say root.free "$(df --block-size=1 --output=avail "$below" | tail -n 1 | tr -d ' ')"
 say pool.free "$(! mountpoint -q "$1/pool" || df --block-size=1 --output=avail "$1/pool" | tail -n 1 | tr -d ' ')"
-say memory.available "$(awk '$1 == "MemAvailable:" {{printf "%d", $2 * 1024}}' /proc/meminfo)"
+say memory.available "$(($(awk '$1 == "MemAvailable:" {{print $2}}' /proc/meminfo) * 1024))" # mawk's %d ends at 2 GiB
 say subids "$(cat /etc/subuid /etc/subgid 2> /dev/null | tr '\n' ' ')"
 say claimed "$([ ! -e "$3/$2.json" ] || echo yes)"
 if command -v ip > /dev/null; then
