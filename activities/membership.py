@@ -1,6 +1,7 @@
 """Steps about who belongs to a cluster, for every orchestrator alike."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,9 +10,12 @@ from temporalio import activity
 from activities.inputs import Step
 from activities.ports import Orchestrator, Records
 from activities.secrets import ClusterSecrets
-from domain.errors import NotFound
-from domain.nodes import Member
+from domain.errors import NotFound, StepFailed
+from domain.nodes import Member, NodeState
 from domain.secrets import Access
+
+REJOIN_TIMEOUT_S = 45.0
+REJOIN_POLL_S = 0.05
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,6 +66,29 @@ class MembershipActivities:
         party = await asyncio.to_thread(self._party, step)
         if party.node is not None:
             await party.orchestrator.leave(party.manager, party.node, party.access)
+
+    @activity.defn
+    async def await_members(self, step: Step) -> None:
+        """Return once the orchestrator holds every active node for ready again, as after a reboot.
+
+        Until then a node's engine answers, but keeps whoever starts a container on an overlay network waiting.
+        """
+        expected = await asyncio.to_thread(self._active_names, step.cluster_id)
+        if not expected:
+            return
+        party = await asyncio.to_thread(self._party, step)
+        deadline = time.monotonic() + REJOIN_TIMEOUT_S
+        while True:
+            ready = await party.orchestrator.health(party.manager, party.access)
+            absent = [name for name in expected if not ready.get(name)]
+            if not absent:
+                return
+            if time.monotonic() > deadline:
+                raise StepFailed(f"These nodes run, but are not back in their cluster: {', '.join(absent)}.")
+            await asyncio.sleep(REJOIN_POLL_S)
+
+    def _active_names(self, cluster_id: str) -> list[str]:
+        return [node.ref.name for node in self._records.nodes(cluster_id) if node.state == NodeState.ACTIVE]
 
     def _party(self, step: Step) -> _Party:
         cluster = self._records.cluster(step.cluster_id)

@@ -58,6 +58,7 @@ STEP_TITLES: Mapping[str, str] = {
     "ensure_node": "Start the node",
     "remove_node": "Remove the node",
     "form_cluster": "Form the cluster",
+    "await_members": "Wait for the cluster's nodes",
     "join_node": "Join the node",
     "drain_node": "Drain the node",
     "undrain_node": "Let the node take work again",

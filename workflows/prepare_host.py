@@ -7,9 +7,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.hosts import HostActivities
     from activities.inputs import HostStep, Step
     from activities.maintenance import MaintenanceActivities
+    from activities.membership import MembershipActivities
     from activities.nodes import NodeActivities
     from workflows.names import PREPARE_HOST, PROGRESS_QUERY, PrepareHostInput
-    from workflows.policies import HOST, IMAGE, INSPECT, NETWORK, NODE, RECORD
+    from workflows.policies import HOST, IMAGE, INSPECT, MEMBERSHIP, NETWORK, NODE, RECORD
     from workflows.story import Story
     from workflows.undo import each, in_parallel
 
@@ -55,5 +56,8 @@ class PrepareHost:
         failures = await each(*(story.run(FabricActivities.ensure_segment, NETWORK, step) for step in steps))
         nodes: list[Step] = await story.run(MaintenanceActivities.stopped_nodes, INSPECT, self._host)
         failures += await each(*(story.run(NodeActivities.ensure_node, NODE, node) for node in nodes))
+        touched = {node.cluster_id for node in nodes}
+        back = [step for step in steps if step.cluster_id in touched]
+        failures += await each(*(story.run(MembershipActivities.await_members, MEMBERSHIP, step) for step in back))
         if failures:
             raise failures[0]
