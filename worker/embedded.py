@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Generator, Sequence
 
 import structlog
@@ -20,6 +21,9 @@ from worker.temporal_server import TemporalServer
 from worker.wiring import Service, open_service
 
 log = structlog.get_logger()
+
+_CONNECT_TIMEOUT_S = 30.0
+_CONNECT_POLL_S = 0.02
 
 
 async def run_all(settings: Settings, *, interceptors: Sequence[Interceptor] = ()) -> None:
@@ -68,14 +72,21 @@ def embedded_temporal(service: Service) -> TemporalServer | None:
 
 
 async def connect(settings: Settings, address: str) -> Client:
-    """Connect to the Temporal server; raise `Unavailable` if it does not answer."""
-    try:
-        return await Client.connect(address, namespace=settings.temporal_namespace)
-    except RuntimeError as error:
-        raise Unavailable(
-            f"The Temporal server at {address} does not answer: {error}.",
-            remedy="Start it, or correct CARINA_TEMPORAL_ADDRESS.",
-        ) from error
+    """Connect to the Temporal server; raise `Unavailable` if it does not answer in time.
+
+    One that has just started takes connections a moment before it serves.
+    """
+    deadline = time.monotonic() + _CONNECT_TIMEOUT_S
+    while True:
+        try:
+            return await Client.connect(address, namespace=settings.temporal_namespace)
+        except RuntimeError as error:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"The Temporal server at {address} does not answer: {error}.",
+                    remedy="Start it, or correct CARINA_TEMPORAL_ADDRESS.",
+                ) from error
+        await asyncio.sleep(_CONNECT_POLL_S)
 
 
 async def serve(
