@@ -18,10 +18,8 @@ async def pair(carina: Installation) -> tuple[Json, Json]:
     """Two clusters with two nodes each, created at once; with them the operations that created them."""
     made = [carina.create(name, 2) for name in ("east", "west")]
     operations = await asyncio.gather(*(carina.succeeded(operation) for _, operation in made))
-    clusters = [
-        carina.cluster(cluster["id"]) | {"operation": op} for (cluster, _), op in zip(made, operations, strict=True)
-    ]
-    return clusters[0], clusters[1]
+    east, west = (carina.cluster(cluster["id"]) for cluster, _ in made)
+    return east | {"operation": operations[0]}, west | {"operation": operations[1]}
 
 
 @pytest.fixture

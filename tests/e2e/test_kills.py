@@ -120,6 +120,8 @@ async def stories() -> AsyncIterator[dict[str, Story]]:
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("killed", STARTS)
 async def test_change_survives_kills_at_every_boundary(stories: dict[str, Story], killed: str, operation: str) -> None:
-    await stories[killed].outcomes[operation]
-    if killed == "temporal":
-        assert stories[killed].processes.starts("up") == 1, "the service outlives its Temporal server"
+    story = stories[killed]
+    await story.outcomes[operation]
+    part = "worker" if killed == "worker" else "up"
+    kills = 0 if story.victim == "temporal" else len(list((story.installation.faults / "hit").iterdir()))
+    assert story.processes.starts(part) <= kills + 1, "it ended by itself, too"

@@ -109,7 +109,7 @@ async def test_no_column_holds_a_secret_in_the_clear(carina: Installation, lived
     values = [value for table in tables for row in rows(carina, f'SELECT * FROM "{table}"') for value in row]  # noqa: S608 - the table's own name
     dump = b"\n".join(value if isinstance(value, bytes) else str(value).encode() for value in values)
     _assert_clean(lived, "the database", dump, known=lived.container.encode())
-    sealed = [row for row in rows(carina, "SELECT name, sealed FROM secrets WHERE cluster_id = ?", lived.cluster["id"])]
+    sealed = rows(carina, "SELECT name, sealed FROM secrets WHERE cluster_id = ?", lived.cluster["id"])
     assert {name for name, _ in sealed} == {AUTHORITY, CLIENT, CREDENTIALS}
     assert not any(b"PRIVATE KEY" in value for _, value in sealed)
 
