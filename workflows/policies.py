@@ -50,6 +50,6 @@ DRAIN = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=
 REMOVE = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=3))
 """Removals on the way of an undo or a delete. What can't be removed by then is left to the sweep."""
 
-HOST = StepPolicy(attempt=timedelta(minutes=15), all_attempts=timedelta(minutes=30))
+HOST = StepPolicy(attempt=timedelta(minutes=15), all_attempts=timedelta(minutes=30), final=("host-not-ready",))
 IMAGE = StepPolicy(attempt=timedelta(minutes=20), all_attempts=timedelta(hours=1))
 INSPECT = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=10))
