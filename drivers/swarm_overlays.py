@@ -13,6 +13,7 @@ from domain.errors import OverlayFailed
 from domain.nodes import Member
 from domain.overlays import Overlay
 from drivers.docker_client import Engines
+from drivers.swarm_probe import LABEL as PROBE_LABEL
 
 LABEL = "io.carina.overlay"
 _MTU = "com.docker.network.driver.mtu"
@@ -21,6 +22,8 @@ _REMOVE_TIMEOUT_S = 10.0
 _ALLOCATE_TIMEOUT_S = 10.0
 _NOT_FOUND = 404
 _CONFLICT = 409
+_OF_OTHERS = {"com.docker.swarm.service.name", PROBE_LABEL}
+"""Labels of containers that a service answers for, or that are about to go by themselves."""
 
 Network = Mapping[str, Any]
 """A network as `GET /networks` describes it."""
@@ -127,7 +130,7 @@ def _users(engines: Engines, engine: APIClient, network_id: str) -> list[str]:
         containers += [
             f"container {item['Names'][0].lstrip('/')} on {where}"
             for item in found
-            if "com.docker.swarm.service.name" not in (item.get("Labels") or {})
+            if not _OF_OTHERS & (item.get("Labels") or {}).keys()
         ]
     return services + containers
 

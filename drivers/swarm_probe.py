@@ -54,8 +54,10 @@ fi
 echo "asking $*"
 for peer; do ask "$peer" & done
 wait
+trap exit TERM
 echo asked
-exec $b sleep 120
+$b sleep 120 &
+wait
 """
 
 
@@ -105,8 +107,17 @@ def clear(engine: APIClient) -> None:
         remove(engine, leftover["Id"])
 
 
+def dismiss(engine: APIClient, container: str) -> None:
+    """Let a probe that has asked all others end, and its engine remove it: that takes longer than to be told so."""
+    try:
+        engine.kill(container, signal="TERM")
+    except APIError as error:
+        if error.status_code not in (_NOT_FOUND, _CONFLICT):
+            raise
+
+
 def remove(engine: APIClient, container: str) -> None:
-    """Remove a container. None there is no error."""
+    """Remove a container, and return when it is gone. None there is no error."""
     try:
         engine.remove_container(container, force=True)
     except APIError as error:

@@ -4,7 +4,8 @@ The probes start in parallel. Each serves a file that is larger than several pac
 that needs the name to be known, the address to answer, and full packets to pass. All are removed afterwards, and those
 that a killed check left are removed first.
 
-On an attachable network the probes are plain containers, which start fastest. On one that is not, only tasks of
+On an attachable network the probes are plain containers, which start fastest. After a proof nobody waits for their
+removal: they are told to end, and their engines remove them a moment later. On one that is not, only tasks of
 services can be: there the probes are a service with a task on each node.
 """
 
@@ -30,6 +31,7 @@ from drivers.swarm_probe import (
     Probe,
     clear,
     command,
+    dismiss,
     ensure_image,
     everyone_in,
     import_image,
@@ -85,8 +87,10 @@ def _containers(
     try:
         in_parallel(pool, start, members)
         yield probes
-    finally:
+        in_parallel(pool, lambda member: dismiss(engines.at(member.address), names[member]), members)
+    except BaseException:
         in_parallel(pool, lambda member: remove(engines.at(member.address), names[member]), members)
+        raise
 
 
 def _start_container(engines: Engines, member: Member, name: str, config: Mapping[str, Any]) -> None:
@@ -112,6 +116,7 @@ def _container(overlay: Overlay, patience_s: int, peers: Sequence[str]) -> Mappi
         "Cmd": [],
         "Labels": {LABEL: overlay.name},
         "HostConfig": {
+            "AutoRemove": True,
             "Binds": [f"{BUSYBOX}:{BUSYBOX}:ro"],
             "Dns": [DNS],
             "LogConfig": {"Type": "json-file", "Config": {}},
