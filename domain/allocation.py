@@ -90,7 +90,9 @@ def choose_claim(
     candidates = [ipaddress.IPv4Network(network)] if network else NODE_POOL.subnets(new_prefix=_INSTANCE_PREFIX)
     chosen = next((item for item in candidates if not any(item.overlaps(other) for other in used)), None)
     if chosen is None:
-        raise NoAddressLeft(f"No network is free in {network or NODE_POOL}: the host's routes and other instances use it.")
+        raise NoAddressLeft(
+            f"No network is free in {network or NODE_POOL}: the host's routes and other instances use it."
+        )
     size = uid_ranges * UIDS_PER_NODE
     taken = sorted(uid_ranges_in_use)
     first = _FIRST_UID

@@ -108,7 +108,5 @@ def find_type(type_id: int, *, field: str = "cluster_type_id") -> ClusterType:
     found = CLUSTER_TYPES.get(type_id)
     if found is None or not found.active:
         known = ", ".join(f"{kind.id} ({kind.name})" for kind in CLUSTER_TYPES.values() if kind.active)
-        raise InvalidInput(
-            f"There is no cluster type {type_id}.", field=field, remedy=f"Choose one of: {known}."
-        )
+        raise InvalidInput(f"There is no cluster type {type_id}.", field=field, remedy=f"Choose one of: {known}.")
     return found

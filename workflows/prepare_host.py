@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.maintenance import MaintenanceActivities
     from activities.membership import MembershipActivities
     from activities.nodes import NodeActivities
+    from domain.nodes import NodeRole
     from workflows.names import PREPARE_HOST, PROGRESS_QUERY, PrepareHostInput
     from workflows.policies import HOST, IMAGE, INSPECT, MEMBERSHIP, NETWORK, NODE, RECORD
     from workflows.story import Story
@@ -55,9 +56,26 @@ class PrepareHost:
         steps = [Step(self._host.operation_id, cluster_id) for cluster_id in clusters]
         failures = await each(*(story.run(FabricActivities.ensure_segment, NETWORK, step) for step in steps))
         nodes: list[Step] = await story.run(MaintenanceActivities.stopped_nodes, INSPECT, self._host)
-        failures += await each(*(story.run(NodeActivities.ensure_node, NODE, node) for node in nodes))
         touched = {node.cluster_id for node in nodes}
-        back = [step for step in steps if step.cluster_id in touched]
-        failures += await each(*(story.run(MembershipActivities.await_members, MEMBERSHIP, step) for step in back))
+        failures += await each(
+            *(
+                self._bring_back(step, [node for node in nodes if node.cluster_id == step.cluster_id])
+                for step in steps
+                if step.cluster_id in touched
+            )
+        )
         if failures:
             raise failures[0]
+
+    async def _bring_back(self, cluster: Step, nodes: list[Step]) -> None:
+        """Start a cluster's nodes, the manager first, and wait until they have found each other.
+
+        A worker that is up before its manager can't join Docker's gossip, and tries again only a minute later.
+        """
+        failures: list[BaseException] = []
+        for role in (NodeRole.MANAGER, NodeRole.WORKER):
+            chosen = [node for node in nodes if node.node is not None and node.node.role == role]
+            failures += await each(*(self._story.run(NodeActivities.ensure_node, NODE, node) for node in chosen))
+        if failures:
+            raise failures[0]
+        await self._story.run(MembershipActivities.await_members, MEMBERSHIP, cluster)
