@@ -12,12 +12,14 @@ from temporalio.exceptions import (
 from domain.errors import MAX_DETAIL_CHARS, CarinaError, ErrorRecord, OperationCancelled, StepFailed
 
 
-def to_application_error(error: CarinaError) -> ApplicationError:
-    """Return the failure that Temporal keeps for `error`: its code as the type, its record as the details."""
-    record = error.record()
-    return ApplicationError(
-        f"{record.title}: {record.detail}", record, type=record.code, non_retryable=not error.retryable
-    )
+def to_application_error(error: Exception) -> ApplicationError:
+    """Return the failure that Temporal keeps for `error`: its code as the type, its record as the details.
+
+    What nobody foresaw is a failed step, worth another try.
+    """
+    record = record_of(error)
+    final = isinstance(error, CarinaError) and not error.retryable
+    return ApplicationError(f"{record.title}: {record.detail}", record, type=record.code, non_retryable=final)
 
 
 def record_of(error: BaseException) -> ErrorRecord:

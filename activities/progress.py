@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activities.failures import record_of, to_application_error
@@ -45,10 +45,12 @@ class _Watched(ActivityInboundInterceptor):
             with _heartbeats():
                 result = await super().execute_activity(input)
         except BaseException as error:
-            await asyncio.to_thread(self._ended, step, record_of(error))
+            if not _lost(error):
+                await asyncio.to_thread(self._ended, step, record_of(error))
             _log_end(step, began, error)
-            if isinstance(error, CarinaError):
-                raise to_application_error(error) from error
+            if isinstance(error, Exception) and not isinstance(error, FailureError):
+                # Temporal would keep the causes too, however long, and whatever they say: those stay in the log.
+                raise to_application_error(error) from None
             raise
         await asyncio.to_thread(self._ended, step, None)
         _log_end(step, began, None)
@@ -73,6 +75,12 @@ class _Watched(ActivityInboundInterceptor):
             return
         info = activity.info()
         self._progress.step_ended(step.operation_id, _step_id(info), attempt=info.attempt, error=error)
+
+
+def _lost(error: BaseException) -> bool:
+    """Return whether the attempt ends because its worker does: nobody cancelled it, and the next one marks it lost."""
+    details = activity.cancellation_details()
+    return is_cancelled_exception(error) and details is not None and details.worker_shutdown
 
 
 def _step_id(info: activity.Info) -> str:
