@@ -78,6 +78,5 @@ STEP_TITLES: Mapping[str, str] = {
     "list_hosts": "List the hosts",
     "inspect_host": "Compare the host with the records",
     "remove_orphan": "Remove what has no record",
-    "report_missing": "Report what is gone",
 }
 """What a person reads for each activity, in the API, the CLI and the Temporal UI."""
