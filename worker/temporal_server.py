@@ -63,8 +63,9 @@ class TemporalServer:
             await process.wait()
 
     async def _spawn(self) -> None:
-        # setpriv makes the kernel end the server with this process, however this process ends.
-        command = ["setpriv", "--pdeathsig", "TERM", _binary(), "server", "start-dev"]
+        # setpriv makes the kernel end the server with this process, however this process ends. At once: while one that
+        # is asked to end takes its time, the next one would open the same file beside it.
+        command = ["setpriv", "--pdeathsig", "KILL", _binary(), "server", "start-dev"]
         options = {
             "ip": "127.0.0.1",
             "port": str(self._port),
