@@ -103,6 +103,7 @@ def migrate(home: HomeOption = None) -> None:
 
 def main() -> None:
     """Run the command; an error that Carina foresees is told in words, not as a traceback."""
+    os.umask(0o022)  # under a stricter one, nodes' users could not pass through the home to their nodes
     try:
         app()
     except CarinaError as error:
@@ -116,5 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.umask(0o022)
     main()
