@@ -12,7 +12,7 @@ from tests.bench.sides import CLUSTER, Run, by_carina, by_script, client_start_m
 
 SIZES = (1, 3, 8)
 RUNS = 5
-BUDGET_S = 200.0
+BUDGET_S = 170.0
 IDLE_S = 5.0
 
 
