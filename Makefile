@@ -4,13 +4,16 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PURGE ?=
 
-.PHONY: help setup demo up down test lint unit workflows drivers e2e bench histories lock
+.PHONY: help setup test-packages demo up down test lint unit workflows drivers e2e bench histories lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
 
 setup: ## Make the Python environment from the lock file
 	@scripts/setup.sh
+
+test-packages: setup
+	@scripts/test_packages.sh
 
 demo: setup ## From nothing to a container's answer over a three-node Swarm cluster
 	@$(BIN)/python demo/demo.py
@@ -30,19 +33,19 @@ lint: setup ## Style, types, floors
 	$(BIN)/mypy cli/carina_cli
 	$(BIN)/lint-imports
 
-unit: setup ## Fast tests of logic, store, API and client
+unit: test-packages ## Fast tests of logic, store, API and client
 	$(BIN)/pytest tests/unit
 
-workflows: setup ## Workflows on the time-skipping server, and the replay of stored histories
+workflows: test-packages ## Workflows on the time-skipping server, and the replay of stored histories
 	$(BIN)/pytest tests/workflows
 
-drivers: setup ## Drivers on real LXC, Docker, nftables and btrfs
+drivers: test-packages ## Drivers on real LXC, Docker, nftables and btrfs
 	$(BIN)/pytest tests/drivers
 
-e2e: setup ## The whole product on real parts
+e2e: test-packages ## The whole product on real parts
 	$(BIN)/pytest tests/e2e
 
-bench: setup ## Carina against the shortest shell script, side by side
+bench: test-packages ## Carina against the shortest shell script, side by side
 	@$(BIN)/python -m tests.bench
 
 histories: setup ## Record the workflow histories anew that the replay test reads
