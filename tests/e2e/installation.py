@@ -221,7 +221,9 @@ def sweep_killed_runs() -> None:
 
 
 def take_away(directory: Path) -> None:
-    """Take an installation down and remove its directory."""
+    """Take an installation down and remove its directory. Nothing there is no error."""
+    if not directory.exists():
+        return
     home = directory / "home"
     if home.exists():
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CARINA_")}

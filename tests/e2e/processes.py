@@ -49,6 +49,11 @@ class Processes:
         files = sorted(self.log_dir.iterdir())
         return "\n".join(f"== {file.name}\n{file.read_text(errors='replace')[-3000:]}" for file in files)
 
+    def tracebacks(self) -> str:
+        """What logs say after the word Traceback."""
+        texts = (file.read_text(errors="replace") for file in self.log_dir.iterdir())
+        return "\n".join(part[:6000] for text in texts for part in text.split("Traceback ")[1:])
+
     def _spawn(self, name: str) -> None:
         command, settings = self._commands[name]
         with (self.log_dir / f"{name}.log").open("ab") as log:

@@ -19,6 +19,7 @@ from records import NOTHING, held_by
 from swarm import assert_whole
 
 OPERATIONS = ("create", "grow", "shrink", "delete")
+ITS_OWN_END = "its own end"
 TIMEOUT_S = 420.0
 
 
@@ -29,6 +30,7 @@ class Story:
     victim: str
     installation: Installation
     processes: Processes
+    parts: tuple[str, ...]
     outcomes: dict[str, asyncio.Future[None]] = field(default_factory=dict)
 
     async def tell(self, start: Callable[[Installation, Processes], Awaitable[None]]) -> None:
@@ -49,11 +51,31 @@ class Story:
                 self._settle("shrink", shrink, lambda: assert_whole(carina, created["id"], 2)),
                 self._settle("delete", delete, lambda: self._assert_gone(grown, "grown")),
             )
+            self._settle_starts()
+            await self._clear_away(created["id"])
         except BaseException as error:  # each test that waits has to hear of it
             for outcome in self.outcomes.values():
                 if not outcome.done():
                     outcome.set_exception(AssertionError(f"the story ended before: {error!r}\n{self.processes.logs()}"))
             raise
+
+    def _settle_starts(self) -> None:
+        """Settle whether what was killed has also ended by itself."""
+        (self.installation.faults / "kill").unlink()
+        hits = len(list((self.installation.faults / "hit").iterdir()))
+        kills = hits if self.victim == "self" else 0
+        starts = max(self.processes.starts(part) for part in self.parts)
+        if starts <= kills + 1:
+            self.outcomes[ITS_OWN_END].set_result(None)
+        else:
+            error = AssertionError(f"{starts} starts after {kills} kills\n{self.processes.tracebacks()}")
+            self.outcomes[ITS_OWN_END].set_exception(error)
+
+    async def _clear_away(self, cluster_id: str) -> None:
+        """Leave the machine to the other stories."""
+        await self.installation.deleted(cluster_id)
+        self.processes.kill()
+        await asyncio.to_thread(self.installation.close)
 
     async def _settle(self, name: str, operation_id: str, check: Callable[[], Awaitable[None]]) -> None:
         operation = await self.installation.succeeded(operation_id, TIMEOUT_S, self.processes.keep)
@@ -90,9 +112,9 @@ class Story:
 
 
 STARTS = {
-    "worker": ("self", start_parts),
-    "service": ("self", start_whole),
-    "temporal": ("temporal", start_whole),
+    "worker": ("self", start_parts, ("worker", "temporal")),
+    "service": ("self", start_whole, ("up",)),
+    "temporal": ("temporal", start_whole, ("up",)),
 }
 
 
@@ -103,10 +125,10 @@ async def stories() -> AsyncIterator[dict[str, Story]]:
     with ExitStack() as stack:
         told: dict[str, Story] = {}
         tasks = []
-        for name, (victim, start) in STARTS.items():
+        for name, (victim, start, parts) in STARTS.items():
             installation = stack.enter_context(installed())
-            story = Story(victim, installation, stack.enter_context(processes_of(installation)))
-            story.outcomes = {operation: loop.create_future() for operation in OPERATIONS}
+            story = Story(victim, installation, stack.enter_context(processes_of(installation)), parts)
+            story.outcomes = {outcome: loop.create_future() for outcome in (*OPERATIONS, ITS_OWN_END)}
             told[name] = story
             tasks.append(asyncio.create_task(story.tell(start), name=name))
         try:
@@ -120,8 +142,9 @@ async def stories() -> AsyncIterator[dict[str, Story]]:
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("killed", STARTS)
 async def test_change_survives_kills_at_every_boundary(stories: dict[str, Story], killed: str, operation: str) -> None:
-    story = stories[killed]
-    await story.outcomes[operation]
-    part = "worker" if killed == "worker" else "up"
-    kills = 0 if story.victim == "temporal" else len(list((story.installation.faults / "hit").iterdir()))
-    assert story.processes.starts(part) <= kills + 1, "it ended by itself, too"
+    await stories[killed].outcomes[operation]
+
+
+@pytest.mark.parametrize("killed", STARTS)
+async def test_nothing_ends_by_itself_because_another_was_killed(stories: dict[str, Story], killed: str) -> None:
+    await stories[killed].outcomes[ITS_OWN_END]
