@@ -49,7 +49,7 @@ bench: test-packages ## Carina against the shortest shell script, side by side
 	@$(BIN)/python -m tests.bench
 
 histories: setup ## Record the workflow histories anew that the replay test reads
-	@$(BIN)/python -m tests.workflows.record_histories
+	@$(BIN)/python tests/workflows/record_histories.py
 
 lock: setup ## Resolve the dependencies anew into requirements.lock
 	@scripts/lock.sh

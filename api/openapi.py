@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 DESCRIPTION = """\
-Docker Swarm and Kubernetes clusters on your own bare-metal Linux hosts, in seconds.
+Docker Swarm clusters on your own bare-metal Linux hosts, in seconds.
 
 Send the token as `X-Auth-Token`, and, if you like, `API-Version: rax:container 1.0`. Changes are accepted at once with
 status 202; the `Location` header names the operation to watch. Every error has the same body: code, title, detail,

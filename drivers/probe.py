@@ -99,6 +99,12 @@ else say ipvs ''
 fi
 below=$1
 while [ ! -d "$below" ]; do below=$(dirname "$below"); done
+at=$below closed=
+while [ "$at" != / ]; do
+  case $(stat -c %A "$at") in *[xt]) ;; *) closed=$at ;; esac
+  at=$(dirname "$at")
+done
+say root.closed "$closed"
 say root.filesystem "$(stat -f -c %T "$below")"
 say root.free "$(df --block-size=1 --output=avail "$below" | tail -n 1 | tr -d ' ')"
 say pool.free "$(! mountpoint -q "$1/pool" || df --block-size=1 --output=avail "$1/pool" | tail -n 1 | tr -d ' ')"

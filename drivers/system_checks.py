@@ -33,6 +33,7 @@ def system_checks(facts: Facts, instance: Instance, *, now_s: float) -> list[Che
         _init(facts),
         _settings(facts),
         _claim(facts),
+        _path(facts),
         _disk(facts),
         _memory(facts),
         _mtu(facts),
@@ -152,6 +153,16 @@ def _disk(facts: Facts) -> Check:
         "The node image and the nodes' images and volumes live there.",
         "Free some space, or choose a home on a larger file system: carinad up --home DIRECTORY",
     )
+
+
+def _path(facts: Facts) -> Check:
+    closed = facts.get("root.closed")
+    if not closed:
+        return Check("path", OK, "nodes can pass through to their disks")
+    meaning = (
+        "Nodes' users are nobody on the host: they start only where every directory above their disks lets them pass."
+    )
+    return Check("path", MISSING, f"{closed} lets only some users pass", meaning, f"chmod o+x {closed}")
 
 
 def _memory(facts: Facts) -> Check:

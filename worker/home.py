@@ -38,12 +38,21 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        # Nodes' root users, who are nobody on the host, pass through the home on the way to their own disks.
+        path.chmod(path.stat().st_mode | 0o111)
         self.log_dir.mkdir(mode=0o700, exist_ok=True)
+        for database in (self.database, self.temporal_db):  # SQLite gives its files beside it the same mode
+            database.touch(mode=0o600)
 
     @property
     def log_dir(self) -> Path:
         """Where the service in the background writes its log."""
         return self.path / "log"
+
+    @property
+    def database(self) -> Path:
+        """Carina's own database, unless the settings name another."""
+        return self.path / "carina.db"
 
     @property
     def vault_key(self) -> Path:

@@ -75,17 +75,21 @@ class CreateCluster:
     async def _overlay(self) -> None:
         """Make and prove the cluster's own overlay network, as a workflow of its own."""
         change = self._change
-        await workflow.execute_child_workflow(
-            ConfigureOverlay.run,
-            ConfigureOverlayInput(
-                change.operation_id,
-                change.cluster_id,
-                change.cluster_name,
-                change.tenant_id,
-                overlay=DEFAULT_OVERLAY,
-                part_of_change=True,
-            ),
-            id=f"{workflow.info().workflow_id}-overlay",
-            cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-            static_summary=f"Overlay network {DEFAULT_OVERLAY} of {change.cluster_name}",
+        overlay = ConfigureOverlayInput(
+            change.operation_id,
+            change.cluster_id,
+            change.cluster_name,
+            change.tenant_id,
+            overlay=DEFAULT_OVERLAY,
+            part_of_change=True,
         )
+        info = workflow.info()
+        with self._story.shown("configure_overlay", "Make and check the overlay network"):
+            await workflow.execute_child_workflow(
+                ConfigureOverlay.run,
+                overlay,
+                id=f"{info.workflow_id}-overlay",
+                cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+                search_attributes=info.typed_search_attributes,
+                static_summary=f"Overlay network {DEFAULT_OVERLAY} of {change.cluster_name}",
+            )

@@ -1,6 +1,7 @@
 """What every operation has in common: it begins, tells its steps, and ends as done, failed or cancelled."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -45,11 +46,8 @@ class Story:
         node = getattr(given, "node", None)
         name = activity.__name__
         title = STEP_TITLES[name]
-        entry = StepProgress(name, title, node.name if node else None, "running")
-        self._progress.append(entry)
-        self._show()
-        try:
-            result = await workflow.execute_activity_method(
+        with self.shown(name, title, node=node.name if node else None):
+            return await workflow.execute_activity_method(
                 activity,
                 args=[given, *more],
                 start_to_close_timeout=policy.attempt,
@@ -59,14 +57,21 @@ class Story:
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                 summary=f"{title}: {node.name}" if node else title,
             )
+
+    @contextmanager
+    def shown(self, name: str, title: str, *, node: str | None = None) -> Iterator[None]:
+        """Show, while the block runs and after it, where the step called `name` is."""
+        entry = StepProgress(name, title, node, "running")
+        self._progress.append(entry)
+        self._show()
+        try:
+            yield
         except BaseException as error:
             entry.state = "cancelled" if is_cancelled_exception(error) else "failed"
             self._show()
             raise
         entry.state = "done"
         self._show()
-        raise_if_cancelled()
-        return result
 
     async def tell(self, steps: Callable[[], Awaitable[None]], *, retain: bool = False) -> None:
         """Begin the operation, run `steps`, and record how it ended.
