@@ -3,6 +3,7 @@
 All functions block. Each looks first at what there is, so that it can be called again after it was cut short.
 """
 
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,8 +18,10 @@ from domain.overlays import SWARM_POOL
 from drivers.docker_client import Engines
 
 SWARM_PORT = 2377
+GOSSIP_PORT = 7946
 _POLL_S = 0.02
 _READY_TIMEOUT_S = 20.0
+_GOSSIP_TIMEOUT_S = 20.0
 _DRAIN_TIMEOUT_S = 30.0
 _POOL_SUBNET_PREFIX = 24
 _NOT_IN_A_SWARM = 503
@@ -47,6 +50,24 @@ def form(engines: Engines, manager: Member) -> None:
     )
 
 
+def _await_gossip(manager: Member) -> None:
+    """Return once the manager takes part in the networks' gossip, which begins a moment after the swarm is there.
+
+    A worker that joins before that is refused, and tries again only a minute later: until then nobody on its node
+    knows the containers of other nodes.
+    """
+    if not _until(lambda: _listens(manager.address, GOSSIP_PORT), _GOSSIP_TIMEOUT_S):
+        raise SwarmFailed(f"{manager.name} takes no part in the networks' gossip (port {GOSSIP_PORT}).")
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def join(engines: Engines, manager: Member, node: Member) -> None:
     """Make `node` a member of the manager's swarm, listed there once; raise `SwarmFailed` if it isn't ready soon."""
     managing, joining = engines.at(manager.address), engines.at(node.address)
@@ -61,6 +82,7 @@ def join(engines: Engines, manager: Member, node: Member) -> None:
         if _is(entry, node) and entry["ID"] != mine:
             _remove(managing, entry)
     if not mine:
+        _await_gossip(manager)
         joining.join_swarm(
             remote_addrs=[f"{manager.address}:{SWARM_PORT}"],
             join_token=managing.inspect_swarm()["JoinTokens"]["Worker"],

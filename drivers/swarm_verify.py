@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager, contextmanager
 from time import monotonic, sleep
 from typing import Any
 
-import structlog
 from docker.errors import APIError
 
 from domain.errors import OverlayFailed, OverlayUnreachable
@@ -40,13 +39,10 @@ from drivers.swarm_probe import (
     remove,
 )
 
-_log = structlog.get_logger(__name__)
-
 _POLL_S = 0.02
 _PACKETS = 8
-_PATIENCE_S = (6, 10)
-"""How long the first probes ask, and the second ones that are started if the first lose."""
-_PATIENCE_PER_MEMBER_S = 0.25
+_PATIENCE_S = 10
+_PATIENCE_PER_MEMBER_S = 0.5
 _MARGIN_S = 15
 _TASK_TIMEOUT_S = 60.0
 _PARALLEL = 16
@@ -61,21 +57,10 @@ _MEANINGS = {
 def verify(engines: Engines, members: Sequence[Member], overlay: Overlay) -> None:
     """Check that probes on all members reach each other; raise `OverlayUnreachable` naming who does not reach whom.
 
-    A loss is believed when fresh probes lose the same way. Docker's engines tell each other by gossip who is on a
-    network; on a busy machine a new member sometimes misses a word of it, and gets it half a minute later, or with
-    the next container that comes.
+    Docker's engines tell each other by gossip who is on a network. One that missed a word of it, as happens on a busy
+    machine, hears it half a minute later or with the next container: it is worth asking again with fresh probes.
     """
-    lost: Sequence[str] = ()
-    for first_s in _PATIENCE_S:
-        lost = _ask(engines, members, overlay, first_s + int(_PATIENCE_PER_MEMBER_S * len(members)))
-        if not lost:
-            return
-        _log.warning("overlay.lost", overlay=overlay.name, lost=lost)
-    raise OverlayUnreachable(f"On the overlay network {overlay.name}: {'; '.join(lost)}.")
-
-
-def _ask(engines: Engines, members: Sequence[Member], overlay: Overlay, patience_s: int) -> Sequence[str]:
-    """Let probes on all members ask each other; return who does not reach whom."""
+    patience_s = _PATIENCE_S + int(_PATIENCE_PER_MEMBER_S * len(members))
     for member in members:
         engines.at(member.address)  # connections are made here: the threads only use them
     with ThreadPoolExecutor(min(len(members), _PARALLEL), thread_name_prefix="probe") as pool:
@@ -84,7 +69,9 @@ def _ask(engines: Engines, members: Sequence[Member], overlay: Overlay, patience
         with started as probes:
             deadline = monotonic() + patience_s + _MARGIN_S
             outputs = list(pool.map(lambda probe: _output(probe, deadline), probes))
-    return [line for probe, output in zip(probes, outputs, strict=True) for line in _lost(probe, output, probes)]
+    lost = [line for probe, output in zip(probes, outputs, strict=True) for line in _lost(probe, output, probes)]
+    if lost:
+        raise OverlayUnreachable(f"On the overlay network {overlay.name}: {'; '.join(lost)}.")
 
 
 @contextmanager
