@@ -31,9 +31,14 @@ MILESTONES = {
 
 @dataclass
 class Run:
-    """One run of one side: milliseconds in all and until each milestone, and Carina's operation."""
+    """One run of one side, in milliseconds: until a container on one node has answered one on another, and more.
+
+    The script's run ends with that answer. Carina's create ends when probes on all nodes have answered each other;
+    `further_ms` is the time with a web container, and its answer, after that.
+    """
 
     total_ms: float
+    further_ms: float
     milestones: dict[str, float]
     operation: Json = field(default_factory=dict)
 
@@ -47,7 +52,7 @@ def by_script(place: Place, nodes: int) -> Run:
     place.remove_script_nodes()
     moments = _marks(output)
     reached = {name: moments[mark] for name, (mark, _) in MILESTONES.items() if mark in moments}
-    return Run(total_ms, _milestones(reached, began))
+    return Run(total_ms, total_ms, _milestones(reached, began))
 
 
 def by_carina(place: Place, nodes: int) -> Run:
@@ -78,7 +83,7 @@ def by_carina(place: Place, nodes: int) -> Run:
             reached[name] = ends
         elif mark in ("web", "answered"):
             reached[name] = [at - untimed for at in _marks(output)[mark]]
-    return Run((answered - began - untimed) * 1000, _milestones(reached, began), operation)
+    return Run((created - began) * 1000, (answered - began - untimed) * 1000, _milestones(reached, began), operation)
 
 
 def client_start_ms(place: Place) -> float:
