@@ -17,6 +17,7 @@ from domain.errors import StepFailed, Unavailable
 from domain.hosts import Host
 from domain.operations import OPEN_STATES, STEP_TITLES, OperationState, StepState
 from worker.home import Home
+from worker.ports import release_ports
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ async def take_down(settings: Settings, *, purge: bool) -> None:
     await asyncio.to_thread(_stop_service, home)
     await _clear_host(settings, home, purge=purge)
     if purge:
+        release_ports(home.identity().prefix)
         await asyncio.to_thread(shutil.rmtree, settings.home)
         typer.echo(f"Removed {settings.home}.")
 

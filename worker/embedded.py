@@ -62,7 +62,7 @@ def embedded_temporal(service: Service) -> TemporalServer | None:
     """Return the Temporal server to run, None if the settings name one that runs elsewhere."""
     if service.settings.temporal_address:
         return None
-    identity = service.home.with_free_ports()
+    identity = service.home.with_own_ports()
     return TemporalServer(
         database=service.home.temporal_db,
         port=identity.temporal_port,

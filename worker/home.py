@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import secrets
-import socket
 import string
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,9 @@ from pathlib import Path
 
 from domain.errors import Unavailable
 from domain.instance import Instance
+from worker.ports import PREFERRED, claim_ports
 
 _TOKEN_BYTES = 32
-_PREFERRED_PORTS = (7233, 8233)
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,7 @@ class Home:
         """Return the instance's identity, made at the first call; `prefix` asks for a certain one then."""
         file = self.path / "instance.json"
         if not file.exists():
-            ports = _free_ports()
-            made = Identity(prefix or _random_prefix(), *ports)
+            made = Identity(prefix or _random_prefix(), *PREFERRED)
             _write_once(file, json.dumps(asdict(made)).encode(), mode=0o644)
         kept = Identity(**json.loads(file.read_text()))
         if prefix and kept.prefix != prefix:
@@ -94,14 +92,14 @@ class Home:
             )
         return kept
 
-    def with_free_ports(self) -> Identity:
-        """Return the identity, its Temporal ports changed if another process has taken them since."""
+    def with_own_ports(self) -> Identity:
+        """Return the identity with Temporal ports that no other process or instance on the machine has."""
         kept = self.identity()
-        if all(_is_free(port) for port in (kept.temporal_port, kept.temporal_ui_port)):
-            return kept
-        changed = Identity(kept.prefix, *_free_ports())
-        _replace(self.path / "instance.json", json.dumps(asdict(changed)).encode(), mode=0o644)
-        return changed
+        ports = claim_ports(kept.prefix, self.path, (kept.temporal_port, kept.temporal_ui_port))
+        claimed = Identity(kept.prefix, *ports)
+        if claimed != kept:
+            _replace(self.path / "instance.json", json.dumps(asdict(claimed)).encode(), mode=0o644)
+        return claimed
 
     def admin_token(self) -> str:
         """Return the administrator's token, made at the first call. Its file is for root alone."""
@@ -139,25 +137,6 @@ class Home:
 def _random_prefix() -> str:
     letters = string.ascii_lowercase
     return secrets.choice(letters) + "".join(secrets.choice(letters + string.digits) for _ in range(3))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_ports() -> tuple[int, int]:
-    if all(_is_free(port) for port in _PREFERRED_PORTS):
-        return _PREFERRED_PORTS
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 def _temporary(path: Path, content: bytes, mode: int) -> Path:
