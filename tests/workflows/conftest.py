@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 import workflow_testbed
 from sqlalchemy import Engine
 from temporalio.testing import WorkflowEnvironment
@@ -13,6 +14,7 @@ from activities import progress
 from store.engine import make_engine
 from store.migrate import upgrade
 from worker import temporal_worker
+
 
 @pytest.fixture(scope="session")
 async def temporal() -> AsyncIterator[WorkflowEnvironment]:
@@ -56,6 +58,14 @@ def engine(tmp_path: Path, empty_database: bytes) -> Iterator[Engine]:
 
 
 @pytest.fixture(autouse=True)
+def plain_logs() -> Iterator[None]:
+    """Log as the service does off a terminal: structlog's own default draws each traceback, which takes seconds."""
+    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
 def fast_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let activities hear of a cancel, and workers stop, in a moment rather than in seconds."""
     monkeypatch.setattr(progress, "HEARTBEATS_PER_TIMEOUT", workflow_testbed.HEARTBEATS_PER_TIMEOUT)
@@ -79,9 +89,7 @@ async def bed(idle_bed: Bed) -> AsyncIterator[Bed]:
 
 
 @pytest.fixture
-async def patient_bed(
-    patient_temporal: WorkflowEnvironment, engine: Engine, tmp_path: Path
-) -> AsyncIterator[Bed]:
+async def patient_bed(patient_temporal: WorkflowEnvironment, engine: Engine, tmp_path: Path) -> AsyncIterator[Bed]:
     """The same on the server that skips time: for what is tried again until its time is up."""
     bed = Bed(patient_temporal.client, engine, tmp_path / "vault.key")
     bed.ready_host()

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -149,6 +149,10 @@ class Bed:
         self.started.append(handle)
         return handle
 
+    def this_run(self, handle: Handle) -> Handle:
+        """Return a handle on this very run: a cluster's later runs have the same workflow id."""
+        return self.client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
+
     async def run(self, accepted: Accepted | OperationView) -> OperationView:
         """Run an operation to its end, whatever that is, and return it."""
         operation = accepted.operation if isinstance(accepted, Accepted) else accepted
@@ -157,16 +161,14 @@ class Bed:
 
     async def end(self, handle: Handle) -> WorkflowExecutionStatus | None:
         """Wait for a workflow's end, and return how it ended."""
-        try:
+        with suppress(WorkflowFailureError):
             await asyncio.wait_for(handle.result(), RUN_TIMEOUT_S)
-        except WorkflowFailureError:
-            pass
-        return (await handle.describe()).status
+        return (await self.this_run(handle).describe()).status
 
     async def cancel_arrived(self, handle: Handle) -> None:
         """Wait until the workflow has seen all that it was sent: no task of it is waiting to be worked on."""
         async with asyncio.timeout(RUN_TIMEOUT_S):
-            while (await handle.describe()).raw_description.HasField("pending_workflow_task"):
+            while (await handle.describe()).raw_description.HasField("pending_workflow_task"):  # noqa: ASYNC110 - the server tells by asking
                 await asyncio.sleep(0.01)
 
     async def active(self, name: str = "demo", count: int = 1) -> ClusterView:
@@ -210,7 +212,7 @@ class Bed:
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait until something is so."""
         async with asyncio.timeout(RUN_TIMEOUT_S):
-            while not is_so():
+            while not is_so():  # noqa: ASYNC110 - what is waited for is a driver's memory or a row
                 await asyncio.sleep(0.01)
 
     def rows(self, table: str) -> int:
@@ -246,8 +248,9 @@ async def running(bed: Bed) -> AsyncIterator[Bed]:
         finally:
             bed.trouble.heal()
             for handle in bed.started:
-                if (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
-                    await handle.terminate("the test is over")
+                run = bed.this_run(handle)
+                if (await run.describe()).status is WorkflowExecutionStatus.RUNNING:
+                    await run.terminate("the test is over")
 
 
 HEARTBEAT_THROTTLE = timedelta(milliseconds=20)
