@@ -42,8 +42,10 @@ class TemporalServer:
 
     async def start(self) -> None:
         """Start the server and wait until it takes connections; raise `Unavailable` if it does not."""
+        self._drop_half_made()
         await self._spawn()
         await self._answers()
+        self._made.touch()
         self._watch = asyncio.create_task(self._keep_running())
 
     async def stop(self) -> None:
@@ -61,6 +63,21 @@ class TemporalServer:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+    @property
+    def _made(self) -> Path:
+        """Says that the server has made its database whole."""
+        return self._database.with_suffix(".made")
+
+    def _drop_half_made(self) -> None:
+        """Drop a database that a first start, killed in the middle, left: the server makes no tables in one it finds.
+
+        Nothing is lost: until the first start is done, nobody could have asked the server to keep anything.
+        """
+        if self._made.exists():
+            return
+        for file in self._database.parent.glob(f"{self._database.name}*"):
+            file.unlink()
 
     async def _spawn(self) -> None:
         # setpriv makes the kernel end the server with this process, however this process ends. At once: while one that
@@ -85,7 +102,7 @@ class TemporalServer:
         command += [f"--{name}={value}" for name, values in repeated.items() for value in values]
         with self._log_file.open("ab") as sink:
             self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink, umask=0o077
             )
         log.info("temporal.started", pid=self._process.pid, address=self.address)
 
