@@ -60,7 +60,10 @@ class Story:
 
     @contextmanager
     def shown(self, name: str, title: str, *, node: str | None = None) -> Iterator[None]:
-        """Show, while the block runs and after it, where the step called `name` is."""
+        """Show, while the block runs and after it, where the step called `name` is.
+
+        Raises `CancelledError` if the block ended well in spite of a cancel: the next step must not begin.
+        """
         entry = StepProgress(name, title, node, "running")
         self._progress.append(entry)
         self._show()
@@ -72,6 +75,7 @@ class Story:
             raise
         entry.state = "done"
         self._show()
+        raise_if_cancelled()
 
     async def tell(self, steps: Callable[[], Awaitable[None]], *, retain: bool = False) -> None:
         """Begin the operation, run `steps`, and record how it ended.
