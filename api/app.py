@@ -17,6 +17,7 @@ from api.middleware import BodyLimit, Gate, HeadAsGet, RequestContext
 from api.ports import Probe, Starter, Tokens, Unsealer
 from api.routes import clusters, operations, overlays
 from api.routes.system import VERSION, system_router
+from api.waits import Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def create_app(deps: ApiDependencies) -> FastAPI:
             Middleware(BodyLimit),
         ],
     )
-    app.state.parts = Parts(deps.engine, launcher, deps.vault)
+    app.state.parts = Parts(deps.engine, launcher, deps.vault, Waits())
     errors.install(app)
     openapi.install(app)
     app.include_router(system_router(deps.probes))

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from api.launcher import Launcher
 from api.ports import Unsealer
+from api.waits import Waits
 from store.repository import Repository
 
 
@@ -18,6 +19,7 @@ class Parts:
     engine: Engine
     launcher: Launcher
     vault: Unsealer
+    waits: Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,12 @@ class Context:
     repository: Repository
     launcher: Launcher
     vault: Unsealer
+    waits: Waits
 
 
 async def _context(request: Request) -> Context:
     parts: Parts = request.app.state.parts
-    return Context(Repository(parts.engine, request.state.tenant_id), parts.launcher, parts.vault)
+    return Context(Repository(parts.engine, request.state.tenant_id), parts.launcher, parts.vault, parts.waits)
 
 
 InContext = Annotated[Context, Depends(_context)]

@@ -146,8 +146,9 @@ class OperationSummaryOut(Answer):
 
 
 class OperationOut(OperationSummaryOut):
-    """An operation with every attempt of every step."""
+    """An operation with every attempt of every step. `revision` changes whenever its state or a step does."""
 
+    revision: str
     steps: Sequence[StepOut]
 
 

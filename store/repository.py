@@ -11,6 +11,7 @@ from domain.errors import NotFound
 from store import acceptance, overlay_acceptance
 from store.mapping import node_view, operation_view, overlay_view
 from store.queries import any_cluster, find_cluster, view_clusters
+from store.revisions import Revision, current_revision
 from store.steps import steps_of
 from store.tables import ClusterRow, HostRow, NodeRow, OperationRow, OverlayRow, SecretRow
 from store.transactions import read, write
@@ -103,6 +104,10 @@ class Repository:
             return operation_view(row, steps_of(session, operation_id))
 
         return read(self._engine, work)
+
+    def revision(self, operation_id: str) -> Revision:
+        """Return what changes whenever the operation or one of its steps does; cheap. Raises `NotFound`."""
+        return current_revision(self._engine, operation_id, self._tenant_id)
 
     def accept_create(
         self,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 import time
 from collections.abc import Generator, Sequence
 
@@ -12,6 +13,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Interceptor
 
+from api.waits import Waits
 from domain.errors import OperationLost, Unavailable
 from domain.operations import OperationKind
 from store.outbox import Outbox
@@ -96,7 +98,8 @@ async def serve(
     async with contextlib.AsyncExitStack() as stack:
         parts = []
         if worker:
-            await converge(client, maintenance(sweep_grace_s=service.settings.sweep_grace_s))
+            prefix = service.instance.prefix
+            await converge(client, prefix, maintenance(prefix, sweep_grace_s=service.settings.sweep_grace_s))
             running = service.worker(client, more=interceptors)
             parts.append(asyncio.create_task(running.run(), name="worker"))
             stack.push_async_callback(running.shutdown)
@@ -111,7 +114,16 @@ async def serve(
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to `_until_asked`, which has more than the API to stop."""
+    """Leaves signals to `_until_asked`, which has more than the API to stop, and ends what waits for a change."""
+
+    def __init__(self, config: uvicorn.Config, waits: Waits) -> None:
+        super().__init__(config)
+        self._waits = waits
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer the requests that wait for a change, which would hold up the end; then as ever."""
+        self._waits.close()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -121,16 +133,18 @@ class _Server(uvicorn.Server):
 
 def _server(service: Service, client: Client) -> _Server:
     settings = service.settings
+    app = service.app(client)
     return _Server(
         uvicorn.Config(
-            service.app(client),
+            app,
             host=settings.listen_host,
             port=settings.listen_port,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=3,
             server_header=False,
-        )
+        ),
+        app.state.parts.waits,
     )
 
 

@@ -1,6 +1,8 @@
 """/operations, and the operations of a cluster."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 
 from api import paging
 from api.context import InContext
@@ -8,9 +10,17 @@ from api.ids import ClusterId, OperationId, check_marker
 from api.routes.common import errors
 from api.schemas import ErrorOut, OperationListOut, OperationOut, OperationSummaryOut, StepOut
 from api.services import operations
+from api.waits import LONGEST_S
 from domain.operations import STEP_TITLES
+from store.revisions import revision_of
 from store.views import OperationView, StepView
 
+WaitS = Annotated[
+    float, Query(ge=0, le=LONGEST_S, description="With `revision`: how many seconds to wait for a change at most.")
+]
+Told = Annotated[
+    str | None, Query(max_length=128, description="The last answer's `revision`: wait until it is another.")
+]
 router = APIRouter(tags=["operations"])
 
 
@@ -27,15 +37,22 @@ async def list_operations(
     return OperationListOut(operations=[OperationSummaryOut.model_validate(item) for item in page.items], links=links)
 
 
-@router.get("/operations/{operation_id}", summary="Get an operation with its steps", responses=errors(404))
-async def get_operation(context: InContext, operation_id: OperationId) -> OperationOut:
-    """Return the operation and every attempt of every step: on which node and host, when, and what went wrong."""
+@router.get("/operations/{operation_id}", summary="Get an operation with its steps", responses=errors(400, 404))
+async def get_operation(
+    request: Request, context: InContext, operation_id: OperationId, wait_s: WaitS = 0.0, revision: Told = None
+) -> OperationOut:
+    """Return the operation and every attempt of every step: on which node and host, when, and what went wrong.
+
+    To follow it, send the `revision` of the last answer with `wait_s`: the answer comes as soon as there is news.
+    """
+    if revision is not None:
+        await operations.wait_for_change(context, operation_id, revision, wait_s=wait_s, gone=request.is_disconnected)
     return _operation(await operations.get_operation(context, operation_id))
 
 
 def _operation(view: OperationView) -> OperationOut:
     summary = OperationSummaryOut.model_validate(view)
-    return OperationOut(**dict(summary), steps=[_step(step) for step in view.steps])
+    return OperationOut(**dict(summary), steps=[_step(step) for step in view.steps], revision=str(revision_of(view)))
 
 
 def _step(step: StepView) -> StepOut:

@@ -1,5 +1,8 @@
 """Operations: what was and is being changed, step by step."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Context
@@ -14,3 +17,11 @@ async def list_operations(context: Context, cluster_id: str, *, limit: int, mark
 async def get_operation(context: Context, operation_id: str) -> OperationView:
     """Return an operation with its steps; raise `NotFound`."""
     return await run_in_threadpool(context.repository.operation, operation_id)
+
+
+async def wait_for_change(
+    context: Context, operation_id: str, told: str, *, wait_s: float, gone: Callable[[], Awaitable[bool]]
+) -> None:
+    """Return once the operation's revision is another than `told`, or as `Waits` says; raise `NotFound`."""
+    look = partial(context.repository.revision, operation_id)
+    await context.waits.for_change(look, told, wait_s=wait_s, gone=gone)

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 
 from api.launcher import Launcher
 from api.ports import AlreadyRunning, RunState
+from api.waits import Waits
 from domain.archives import encode
 from domain.errors import Unavailable
 from domain.hosts import CAP_ESP, Claim, HostState
@@ -83,6 +84,7 @@ class Testbed:
     launcher: Launcher
     records: StoreRecords
     vault: FileVault
+    waits: Waits
 
     async def create(self, name: str = "demo", node_count: int = 1, **headers: str) -> dict[str, Any]:
         response = await self.http.post(

@@ -57,5 +57,5 @@ async def bed(engine: Engine, tmp_path: Path) -> AsyncIterator[Testbed]:
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://carina.test", headers=HEADERS
     ) as http:
-        yield Testbed(http, engine, starter, launcher, records, vault)
+        yield Testbed(http, engine, starter, launcher, records, vault, app.state.parts.waits)
     await launcher.close()

@@ -27,7 +27,7 @@ async def test_an_operation_shows_every_attempt_of_every_step(bed: Testbed) -> N
     bed.records.step_ended(operation_id, "1", attempt=1, error=failure)
     bed.records.step_started(operation_id, "1", name="ensure_node", node="demo-1", host="machine", attempt=2)
     operation = await bed.get(f"/operations/{operation_id}")
-    assert set(operation) == FIELDS | {"steps"}
+    assert set(operation) == FIELDS | {"steps", "revision"}
     assert (operation["kind"], operation["state"], operation["cluster_id"]) == ("create", "running", cluster["id"])
     assert operation["run_id"] == f"run-of-{operation_id}"
     first, second = operation["steps"]
