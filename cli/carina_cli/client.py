@@ -135,9 +135,11 @@ class Client:
         """Return the cluster's operations, oldest first, without their steps. Works for deleted clusters too."""
         return self._list(f"/clusters/{_part(cluster_id)}/operations", "operations", {})
 
-    def operation(self, operation_id: str) -> Operation:
-        """Return the operation with its steps."""
-        return cast("Operation", self._document(self._send("GET", f"/operations/{_part(operation_id)}")))
+    def operation(self, operation_id: str, *, revision: str | None = None, wait_s: float = 0.0) -> Operation:
+        """Return the operation with its steps; with a `revision`, once it has another or after `wait_s`."""
+        params = {} if revision is None else {"revision": revision, "wait_s": f"{wait_s:.3f}"}
+        response = self._send("GET", f"/operations/{_part(operation_id)}", params=params)
+        return cast("Operation", self._document(response))
 
     def credentials(self, cluster_id: str) -> bytes:
         """Return the cluster's credentials as a zip archive."""

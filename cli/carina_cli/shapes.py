@@ -1,7 +1,7 @@
 """The API's JSON as it comes over the wire. Times are RFC 3339 in UTC. Fields not named here are passed through."""
 
 import uuid
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class Problem(TypedDict, total=False):
@@ -93,7 +93,7 @@ class Step(TypedDict):
 
 
 class Operation(TypedDict):
-    """An operation; `steps` are there when it is read by its id."""
+    """An operation. `steps` and `revision`, which changes with any of them, are there when it is read by its id."""
 
     id: str
     cluster_id: str | None
@@ -107,6 +107,7 @@ class Operation(TypedDict):
     started_at: str | None
     ended_at: str | None
     steps: list[Step]
+    revision: NotRequired[str]
 
 
 class Readiness(TypedDict):

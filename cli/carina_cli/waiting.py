@@ -10,10 +10,13 @@ from carina_cli.shapes import Operation, Step
 if TYPE_CHECKING:
     from carina_cli.client import Client
 
+LONG_LOOK_S = 5.0
+"""How long the service may keep a look waiting for news: well below the time after which an answer is given up."""
+
 SHORTEST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 0.5
 PAUSE_SHARE = 0.02
-"""The pause between two looks is this share of the time waited so far: the wait ends at most so much late."""
+"""Where the service does not wait for news, the pause between two looks is this share of the time waited so far."""
 
 PATIENCE_S = 60.0
 """How long a service that stops answering may take to come back: a restart, not the end."""
@@ -55,13 +58,17 @@ def failure_of(operation: Operation) -> OperationFailed:
 
 
 def _until_ended(client: "Client", operation_id: str, progress: Progress, timeout_s: float) -> Operation:
-    """Look at the operation again and again, tightly at first."""
+    """Look at the operation again and again; each look lasts until there is news, where the service can wait."""
     began = time.monotonic()
     silent_since: float | None = None
     operation: Operation | None = None
     while True:
+        looked = time.monotonic()
+        revision = operation.get("revision") if operation else None
+        look_s = min(LONG_LOOK_S, max(0.0, began + timeout_s - looked))
+        news = False
         try:
-            operation = client.operation(operation_id)
+            operation = client.operation(operation_id, revision=revision, wait_s=look_s)
         except (Unreachable, ApiError) as error:
             if isinstance(error, ApiError) and error.status != SERVICE_UNAVAILABLE:
                 raise
@@ -72,14 +79,16 @@ def _until_ended(client: "Client", operation_id: str, progress: Progress, timeou
                 raise
         else:
             silent_since = None
+            news = operation.get("revision") != revision
             progress.update(operation)
             if operation["ended_at"] is not None:
                 return operation
         waited_s = time.monotonic() - began
         if waited_s >= timeout_s:
             raise _timed_out(operation_id, operation, timeout_s)
-        pause_s = min(max(SHORTEST_PAUSE_S, waited_s * PAUSE_SHARE), LONGEST_PAUSE_S)
-        time.sleep(min(pause_s, timeout_s - waited_s))
+        if not news:
+            pause_s = min(max(SHORTEST_PAUSE_S, waited_s * PAUSE_SHARE), LONGEST_PAUSE_S)
+            time.sleep(max(0.0, min(looked + pause_s - time.monotonic(), timeout_s - waited_s)))
 
 
 def _timed_out(operation_id: str, operation: Operation | None, timeout_s: float) -> TimedOut:

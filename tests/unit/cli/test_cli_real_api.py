@@ -41,6 +41,8 @@ class PlayedTemporal:
     records: StoreRecords
     vault: FileVault
     silent_docker: bool = False
+    takes_s: float = 0.0
+    ended: float = 0.0
 
     async def start(self, operation: OperationView) -> None:
         await asyncio.to_thread(self._run, operation)
@@ -84,7 +86,9 @@ class PlayedTemporal:
                 records.forget_overlay(cluster_id, str(operation.params["overlay"]))
             case OperationKind.DELETE:
                 records.release_nodes(cluster_id, [facts.ref.id for facts in records.nodes(cluster_id)])
+        time.sleep(self.takes_s)
         records.complete_operation(operation.id)
+        self.ended = time.monotonic()
 
 
 @pytest.fixture
@@ -153,6 +157,16 @@ def test_the_life_of_a_cluster(temporal: PlayedTemporal, carina: Carina, home: P
     kinds = [operation["kind"] for operation in listed]
     assert kinds == ["create", "grow", "add-overlay", "remove-overlay", "delete"]
     assert carina("operation", listed[0]["id"], "--wait").code == 0
+
+
+def test_a_wait_costs_few_requests_and_sees_the_end_at_once(temporal: PlayedTemporal, carina: Carina) -> None:
+    temporal.takes_s = 1.0
+    with capture_logs() as logs:
+        made = carina("create", "demo", "-o", "json", *BOUND)
+    assert made.code == 0, made.err
+    looks = [entry for entry in logs if str(entry.get("path", "")).startswith("/operations/")]
+    assert 1 < len(looks) <= 5, looks
+    assert time.monotonic() - temporal.ended < 0.5
 
 
 def test_a_create_that_fails_tells_the_catalogue_s_error(temporal: PlayedTemporal, carina: Carina) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from cli_testbed import Carina, Start
@@ -120,6 +121,27 @@ def test_a_service_that_stays_away_ends_the_wait(
     service.drops[("GET", f"/operations/{OPERATION_ID}")] = 10_000
     ran = carina("create", "demo")
     assert ran.code == 5
+
+
+def test_a_service_that_waits_for_news_is_asked_once_for_each(carina: Carina, service: FakeService) -> None:
+    service.operation_answers = [
+        operation("running", steps=[], revision="a"),
+        operation("running", steps=[step(**RUNNING)], revision="b"),
+        operation(revision="c"),
+    ]
+    assert carina("create", "demo").code == 0
+    queries = [urlsplit(path).query for _, path, _, _ in service.sent("GET", f"/operations/{OPERATION_ID}")]
+    assert queries == ["", "revision=a&wait_s=5.000", "revision=b&wait_s=5.000"]
+
+
+def test_a_look_lasts_no_longer_than_the_wait_may(carina: Carina, service: FakeService) -> None:
+    service.operation_answers = [operation("running", revision="a")]
+    assert carina("create", "demo", "--timeout", "0.2").code == 7
+    looks = service.sent("GET", f"/operations/{OPERATION_ID}")
+    asked = [float(path.rpartition("=")[2]) for _, path, _, _ in looks if "wait_s" in path]
+    assert asked
+    assert max(asked) <= 0.2
+    assert len(looks) < 8  # though the service does not wait, it is not asked in a tight loop
 
 
 def test_an_operation_that_is_not_there_is_not_found(carina: Carina) -> None:
