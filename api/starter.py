@@ -27,7 +27,7 @@ from api.ports import AlreadyRunning, RunState
 from api.starts import start_of
 from domain.errors import Unavailable
 from store.views import OperationView
-from workflows.names import SEARCH_CLUSTER, SEARCH_OPERATION, SEARCH_TENANT, TASK_QUEUE
+from workflows.names import SEARCH_CLUSTER, SEARCH_OPERATION, SEARCH_TENANT
 
 RPC_TIMEOUT = timedelta(seconds=3)
 _MEMO_OPERATION = "operation_id"
@@ -38,7 +38,7 @@ _OUR_FAULT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.FAILED_PRE
 class TemporalStarter:
     """Fits `api.ports.Starter`. A run is known for an operation's by the memo that it was started with."""
 
-    def __init__(self, client: Client, *, task_queue: str = TASK_QUEUE) -> None:
+    def __init__(self, client: Client, *, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
 

@@ -1,1 +1,1 @@
-"""The outside world behind the ports: each driver fits one Protocol of `activities.ports`, and knows the domain only."""
+"""The outside world behind the ports: each driver fits one Protocol of `activities.ports`, knowing only the domain."""

@@ -19,7 +19,7 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 
-from workflows.names import SWEEP_ORPHANS, TASK_QUEUE, SweepOrphansInput
+from workflows.names import SWEEP_ORPHANS, SweepOrphansInput, task_queue
 
 log = structlog.get_logger()
 
@@ -35,11 +35,11 @@ class Maintenance:
     note: str
 
 
-def maintenance(*, sweep_grace_s: int) -> tuple[Maintenance, ...]:
-    """Return the table."""
+def maintenance(prefix: str, *, sweep_grace_s: int) -> tuple[Maintenance, ...]:
+    """Return the table of the instance with that prefix."""
     return (
         Maintenance(
-            id="sweep-orphans",
+            id=f"{prefix}-sweep-orphans",
             workflow=SWEEP_ORPHANS,
             argument=SweepOrphansInput(grace_s=sweep_grace_s),
             every=timedelta(hours=1),
@@ -48,10 +48,10 @@ def maintenance(*, sweep_grace_s: int) -> tuple[Maintenance, ...]:
     )
 
 
-async def converge(client: Client, table: tuple[Maintenance, ...]) -> None:
+async def converge(client: Client, prefix: str, table: tuple[Maintenance, ...]) -> None:
     """Create or update each schedule of the table. A schedule that was paused in the Temporal UI stays paused."""
     for entry in table:
-        wanted = _schedule(entry)
+        wanted = _schedule(entry, task_queue(prefix))
         try:
             await client.create_schedule(entry.id, wanted)
             log.info("schedule.created", schedule=entry.id)
@@ -59,10 +59,10 @@ async def converge(client: Client, table: tuple[Maintenance, ...]) -> None:
             await client.get_schedule_handle(entry.id).update(partial(_update, wanted))
 
 
-def _schedule(entry: Maintenance) -> Schedule:
+def _schedule(entry: Maintenance, queue: str) -> Schedule:
     return Schedule(
         action=ScheduleActionStartWorkflow(
-            entry.workflow, entry.argument, id=entry.id, task_queue=TASK_QUEUE, static_summary=entry.note
+            entry.workflow, entry.argument, id=entry.id, task_queue=queue, static_summary=entry.note
         ),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=entry.every)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=entry.every),

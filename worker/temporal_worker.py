@@ -13,7 +13,6 @@ from workflows.configure_overlay import ConfigureOverlay
 from workflows.create_cluster import CreateCluster
 from workflows.delete_cluster import DeleteCluster
 from workflows.grow_cluster import GrowCluster
-from workflows.names import TASK_QUEUE
 from workflows.prepare_host import PrepareHost
 from workflows.shrink_cluster import ShrinkCluster
 from workflows.sweep_orphans import SweepCluster, SweepOrphans
@@ -37,12 +36,15 @@ HEARTBEAT_THROTTLE = timedelta(seconds=1)
 
 
 def make_worker(
-    client: Client, activities: Sequence[Callable[..., Any]], interceptors: Sequence[Interceptor]
+    client: Client, task_queue: str, activities: Sequence[Callable[..., Any]], interceptors: Sequence[Interceptor]
 ) -> Worker:
-    """Return a worker for `activities` and all of Carina's workflows; it runs inside `async with` or `run()`."""
+    """Return a worker on `task_queue` for `activities` and all of Carina's workflows.
+
+    It runs inside `async with` or `run()`.
+    """
     return Worker(
         client,
-        task_queue=TASK_QUEUE,
+        task_queue=task_queue,
         workflows=list(WORKFLOWS),
         activities=list(activities),
         interceptors=list(interceptors),

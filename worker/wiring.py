@@ -47,6 +47,7 @@ from store.tables import DEFAULT_TENANT
 from worker.home import Home
 from worker.settings import Settings
 from worker.temporal_worker import make_worker
+from workflows.names import task_queue
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class Service:
         records = self.records
         return make_worker(
             client,
+            task_queue(self.instance.prefix),
             activities_of(drivers or real_drivers(self.settings, self.instance), records, self.vault),
             [*more, ProgressInterceptor(records)],
         )
@@ -138,12 +140,12 @@ class Service:
             "temporal": temporal_probe(client),
             "host": host_probe(self.records, Outbox(self.engine)),
         }
-        starter = TemporalStarter(client)
+        starter = TemporalStarter(client, task_queue=task_queue(self.instance.prefix))
         return create_app(ApiDependencies(self.engine, token, starter, self.vault, probes))
 
     def reconciler(self, client: Client) -> Reconciler:
         """Return the loop that brings rows and workflows together."""
-        return Reconciler(Outbox(self.engine), TemporalStarter(client))
+        return Reconciler(Outbox(self.engine), TemporalStarter(client, task_queue=task_queue(self.instance.prefix)))
 
 
 def open_service(settings: Settings) -> Service:

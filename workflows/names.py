@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-TASK_QUEUE = "carina"
-
 CREATE_CLUSTER = "CreateCluster"
 GROW_CLUSTER = "GrowCluster"
 SHRINK_CLUSTER = "ShrinkCluster"
@@ -20,6 +18,11 @@ SEARCH_ATTRIBUTES = (SEARCH_CLUSTER, SEARCH_TENANT, SEARCH_OPERATION)
 """Custom search attributes, all of the type Keyword: the cluster's name, its owner, the operation's kind."""
 
 PROGRESS_QUERY = "progress"
+
+
+def task_queue(prefix: str) -> str:
+    """Return the task queue of the instance with that prefix. Its own: the tasks of one are nothing to another."""
+    return f"carina-{prefix}"
 
 
 def cluster_workflow_id(cluster_id: str) -> str:

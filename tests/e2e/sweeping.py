@@ -8,7 +8,6 @@ from collections.abc import Callable
 from installation import POLL_S, Installation
 from temporalio.client import Client, ScheduleHandle
 
-SCHEDULE = "sweep-orphans"
 SKIPPED_AFTER_S = 2.0
 TRIES = 15
 
@@ -26,7 +25,8 @@ async def sweep(installation: Installation) -> None:
     schedule is triggered again.
     """
     client = await temporal(installation)
-    schedule = client.get_schedule_handle(SCHEDULE)
+    prefix = json.loads((installation.home / "instance.json").read_text())["prefix"]
+    schedule = client.get_schedule_handle(f"{prefix}-sweep-orphans")
     known = await _started(schedule)
     new: set[str] = set()
     for _ in range(TRIES):

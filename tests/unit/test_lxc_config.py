@@ -31,7 +31,7 @@ def members(plan: NodePlan, files: list[NodeFile]) -> dict[str, tuple[bytes, tar
         return {member.name: (tar.extractfile(member).read(), member) for member in tar}
 
 
-def test_config_gives_the_node_its_address_its_uids_and_the_segments_mtu():
+def test_config_gives_the_node_its_address_its_uids_and_the_segments_mtu() -> None:
     lines = config_text(PLAN).splitlines()
     for line in (
         "lxc.uts.name = web-1",
@@ -47,45 +47,45 @@ def test_config_gives_the_node_its_address_its_uids_and_the_segments_mtu():
         assert lines.count(line) == 1, line
 
 
-def test_archive_keeps_modes_and_belongs_to_root():
+def test_archive_keeps_modes_and_belongs_to_root() -> None:
     content, member = members(PLAN, [NodeFile("/etc/docker/key.pem", b"secret", 0o400)])["rootfs/etc/docker/key.pem"]
     assert content == b"secret"
     assert (member.mode, member.uid, member.gid) == (0o400, 0, 0)
 
 
-def test_archive_names_the_node_to_itself():
+def test_archive_names_the_node_to_itself() -> None:
     found = members(PLAN, [])
     assert found["rootfs/etc/hostname"][0] == b"web-1\n"
     assert b"10.64.3.10 web-1\n" in found["rootfs/etc/hosts"][0]
     assert found["rootfs/etc/machine-id"][0] == f"{machine_id('node-1')}\n".encode()
 
 
-def test_machine_ids_are_valid_and_differ_between_nodes():
+def test_machine_ids_are_valid_and_differ_between_nodes() -> None:
     assert len(bytes.fromhex(machine_id("node-1"))) == 16
     assert machine_id("node-1") != machine_id("node-2")
 
 
 @pytest.mark.parametrize("path", ["etc/x", "/etc/../../x", ".."])
-def test_archive_refuses_a_path_that_could_leave_the_node(path):
+def test_archive_refuses_a_path_that_could_leave_the_node(path: str) -> None:
     with pytest.raises(ValueError, match="absolute path"):
         archive(PLAN, [NodeFile(path, b"")])
 
 
-def test_stamp_reads_back_as_written():
+def test_stamp_reads_back_as_written() -> None:
     assert parse_stamp(stamp_text(STAMP)) == STAMP
 
 
-def test_stamp_of_a_half_made_container_is_empty():
+def test_stamp_of_a_half_made_container_is_empty() -> None:
     assert parse_stamp("") == Stamp("", "", "", "")
 
 
-def test_owner_is_the_same_for_another_image_and_another_for_another_node():
+def test_owner_is_the_same_for_another_image_and_another_for_another_node() -> None:
     assert stamp_text(dataclasses.replace(STAMP, image="e" * 64)).startswith(owner_text(STAMP))
     assert not stamp_text(dataclasses.replace(STAMP, node_id="node-12")).startswith(owner_text(STAMP))
     assert not stamp_text(dataclasses.replace(STAMP, node_id="node")).startswith(owner_text(STAMP))
 
 
-def test_image_digest_is_the_same_each_time_and_follows_the_recipe(monkeypatch):
+def test_image_digest_is_the_same_each_time_and_follows_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     before = image_recipe.digest()
     assert image_recipe.digest() == before
     monkeypatch.setattr(image_recipe, "PACKAGES", (*image_recipe.PACKAGES, "curl"))

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
-from unittest.mock import patch
 
 from sqlalchemy import Engine, text
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
@@ -38,7 +37,7 @@ from store.records import StoreRecords
 from store.repository import Repository
 from store.tables import DEFAULT_TENANT
 from store.views import Accepted, ClusterView, NodeView, OperationView, OverlayView, StepView
-from worker import temporal_worker
+from worker.temporal_worker import make_worker
 from worker.wiring import Drivers, activities_of
 from workflows.names import SEARCH_ATTRIBUTES, SWEEP_ORPHANS, SweepOrphansInput
 
@@ -104,10 +103,7 @@ class Bed:
 
     def worker(self, *more: Interceptor) -> Worker:
         """Return a worker as the service makes it, on a queue of the test's own."""
-        with patch.object(temporal_worker, "TASK_QUEUE", self.queue):
-            return temporal_worker.make_worker(
-                self.client, self.activities(), [*more, ProgressInterceptor(self.records)]
-            )
+        return make_worker(self.client, self.queue, self.activities(), [*more, ProgressInterceptor(self.records)])
 
     # What stands in the API's place
 

@@ -23,6 +23,8 @@ from domain.operations import OperationKind, OperationState
 from store.views import OperationView
 from workflows.names import SEARCH_ATTRIBUTES, SEARCH_CLUSTER, SEARCH_OPERATION, SEARCH_TENANT
 
+QUEUE = "carina-test"
+
 
 @pytest.fixture(scope="module")
 async def temporal() -> AsyncIterator[Client]:
@@ -36,7 +38,7 @@ async def temporal() -> AsyncIterator[Client]:
 
 @pytest.fixture
 def starter(temporal: Client) -> TemporalStarter:
-    return TemporalStarter(temporal)
+    return TemporalStarter(temporal, task_queue=QUEUE)
 
 
 @pytest.fixture
@@ -144,7 +146,7 @@ async def test_the_close_of_a_workflow_is_waited_for(
 async def test_a_namespace_that_is_gone_is_no_workflow_that_is_gone(temporal: Client, create: OperationView) -> None:
     config = temporal.config()
     config["namespace"] = "elsewhere"
-    starter = TemporalStarter(Client(**config))
+    starter = TemporalStarter(Client(**config), task_queue=QUEUE)
     with pytest.raises(Unavailable):
         await starter.describe(create)
     with pytest.raises(Unavailable):
@@ -163,7 +165,7 @@ async def test_a_server_that_is_gone_is_unavailable(create: OperationView) -> No
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    starter = TemporalStarter(await Client.connect(f"127.0.0.1:{port}", lazy=True))
+    starter = TemporalStarter(await Client.connect(f"127.0.0.1:{port}", lazy=True), task_queue=QUEUE)
     for call in (starter.start(create), starter.cancel(create), starter.describe(create), starter.wait_closed(create)):
         with pytest.raises(Unavailable):
             await call
