@@ -1,5 +1,7 @@
 """The carina command: puts the commands together, and turns errors into words and exit codes."""
 
+import atexit
+import gc
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -69,6 +71,8 @@ def carina(
 
 def main() -> None:
     """Run the command line; end with the exit codes of `carina_cli.errors`."""
+    # The interpreter's last search for garbage, through all that was imported, would delay the exit by 20 ms.
+    atexit.register(gc.freeze)
     try:
         app()
     except CliError as error:
