@@ -72,7 +72,7 @@ async def test_a_workflow_reads_well_in_the_temporal_ui(
     await starter.start(create)
     run = await temporal.get_workflow_handle(create.workflow_id).describe()
     assert run.workflow_type == "CreateCluster"
-    assert run.task_queue == "carina"
+    assert run.task_queue == QUEUE
     assert await run.memo() == {"operation_id": create.id}
     assert await run.static_summary() == "Create cluster demo with 3 nodes"
     assert create.id in (await run.static_details() or "")
