@@ -37,10 +37,10 @@ RECORD = StepPolicy(
 )
 """Rows. The database may be away for long, and what happened still has to be written."""
 
-RESERVE = StepPolicy(attempt=timedelta(seconds=10), all_attempts=timedelta(minutes=10), heartbeat=None)
+RESERVE = StepPolicy(attempt=timedelta(seconds=5), all_attempts=timedelta(minutes=10), heartbeat=None)
 """Reservations. A host that is being prepared is worth waiting for."""
 
-KEYS = StepPolicy(attempt=timedelta(seconds=10), all_attempts=timedelta(minutes=2), heartbeat=None)
+KEYS = StepPolicy(attempt=timedelta(seconds=5), all_attempts=timedelta(minutes=2), heartbeat=None)
 NETWORK = StepPolicy(attempt=timedelta(seconds=20), all_attempts=timedelta(minutes=2))
 NODE = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=4), final=("docker-silent",))
 MEMBERSHIP = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=3))
