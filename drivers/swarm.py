@@ -28,7 +28,9 @@ class Swarm:
 
     coe = "swarm"
 
-    def __init__(self) -> None:
+    def __init__(self, *, patience_s: float = swarm_verify.PATIENCE_S) -> None:
+        """`patience_s` is how long a proof of an overlay network asks before it calls it broken."""
+        self._patience_s = patience_s
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="swarm")
 
     def close(self) -> None:
@@ -88,7 +90,7 @@ class Swarm:
         """Check from inside that containers on each member reach those on every other; raise `OverlayUnreachable`."""
         began = time.monotonic()
         doing = f"prove the overlay network {overlay.name}"
-        await self._run(OverlayFailed, doing, access, swarm_verify.verify, members, overlay)
+        await self._run(OverlayFailed, doing, access, swarm_verify.verify, members, overlay, self._patience_s)
         took_s = round(time.monotonic() - began, 3)
         _log.info("overlay.proved", overlay=overlay.name, nodes=len(members), took_s=took_s)
 

@@ -3,9 +3,7 @@
 All functions block. Each looks first at what there is, so that it can be called again after it was cut short.
 """
 
-import socket
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from docker import APIClient
@@ -16,12 +14,10 @@ from domain.errors import SwarmFailed
 from domain.nodes import Member
 from domain.overlays import SWARM_POOL
 from drivers.docker_client import Engines
+from drivers.swarm_gossip import await_gossip, until
 
 SWARM_PORT = 2377
-GOSSIP_PORT = 7946
-_POLL_S = 0.02
 _READY_TIMEOUT_S = 20.0
-_GOSSIP_TIMEOUT_S = 20.0
 _DRAIN_TIMEOUT_S = 30.0
 _POOL_SUBNET_PREFIX = 24
 _NOT_IN_A_SWARM = 503
@@ -50,24 +46,6 @@ def form(engines: Engines, manager: Member) -> None:
     )
 
 
-def _await_gossip(manager: Member) -> None:
-    """Return once the manager takes part in the networks' gossip, which begins a moment after the swarm is there.
-
-    A worker that joins before that is refused, and tries again only a minute later: until then nobody on its node
-    knows the containers of other nodes.
-    """
-    if not _until(lambda: _listens(manager.address, GOSSIP_PORT), _GOSSIP_TIMEOUT_S):
-        raise SwarmFailed(f"{manager.name} takes no part in the networks' gossip (port {GOSSIP_PORT}).")
-
-
-def _listens(address: str, port: int) -> bool:
-    try:
-        socket.create_connection((address, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
 def join(engines: Engines, manager: Member, node: Member) -> None:
     """Make `node` a member of the manager's swarm, listed there once; raise `SwarmFailed` if it isn't ready soon."""
     managing, joining = engines.at(manager.address), engines.at(node.address)
@@ -82,7 +60,7 @@ def join(engines: Engines, manager: Member, node: Member) -> None:
         if _is(entry, node) and entry["ID"] != mine:
             _remove(managing, entry)
     if not mine:
-        _await_gossip(manager)
+        await_gossip(manager)
         joining.join_swarm(
             remote_addrs=[f"{manager.address}:{SWARM_PORT}"],
             join_token=managing.inspect_swarm()["JoinTokens"]["Worker"],
@@ -91,7 +69,7 @@ def join(engines: Engines, manager: Member, node: Member) -> None:
             data_path_addr=node.address,
         )
         mine = _swarm_state(joining)["NodeID"]
-    if not _until(lambda: _is_ready(managing.inspect_node(mine)), _READY_TIMEOUT_S):
+    if not until(lambda: _is_ready(managing.inspect_node(mine)), _READY_TIMEOUT_S):
         raise SwarmFailed(f"{node.name} joined the swarm, but was not ready {_READY_TIMEOUT_S:.0f} s later.")
 
 
@@ -102,7 +80,7 @@ def drain(engines: Engines, manager: Member, node: Member) -> None:
     for entry in entries:
         _set_availability(managing, entry["ID"], "drain")
     alive = [entry["ID"] for entry in entries if _is_ready(entry)]
-    _until(lambda: not any(_has_tasks(managing, node_id) for node_id in alive), _DRAIN_TIMEOUT_S)
+    until(lambda: not any(_has_tasks(managing, node_id) for node_id in alive), _DRAIN_TIMEOUT_S)
 
 
 def undrain(engines: Engines, manager: Member, node: Member) -> None:
@@ -180,20 +158,10 @@ def _set_availability(managing: APIClient, node_id: str, availability: str) -> N
             return False
         return True
 
-    if not _until(attempt, _READY_TIMEOUT_S):
+    if not until(attempt, _READY_TIMEOUT_S):
         raise SwarmFailed(f"The swarm's entry of node {node_id} kept changing; it could not be set to {availability}.")
 
 
 def _has_tasks(managing: APIClient, node_id: str) -> bool:
     tasks = managing.tasks(filters={"node": node_id})
     return any(task.get("ServiceID") and task["Status"]["State"] not in _ENDED_TASKS for task in tasks)
-
-
-def _until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Poll tightly; return whether the condition came true in time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_S)
-    return True

@@ -22,6 +22,7 @@ from domain.errors import OverlayFailed, OverlayUnreachable
 from domain.nodes import Member, NodeRole
 from domain.overlays import Overlay
 from drivers.docker_client import Engines, redacted
+from drivers.swarm_gossip import await_peers
 from drivers.swarm_probe import (
     BUSYBOX,
     DNS,
@@ -41,7 +42,8 @@ from drivers.swarm_probe import (
 
 _POLL_S = 0.02
 _PACKETS = 8
-_PATIENCE_S = 10
+PATIENCE_S = 60.0
+"""How long probes ask: by then engines that missed a word of the gossip have had two full exchanges to hear it."""
 _PATIENCE_PER_MEMBER_S = 0.5
 _MARGIN_S = 15
 _TASK_TIMEOUT_S = 60.0
@@ -54,16 +56,16 @@ _MEANINGS = {
 }
 
 
-def verify(engines: Engines, members: Sequence[Member], overlay: Overlay) -> None:
+def verify(engines: Engines, members: Sequence[Member], overlay: Overlay, first_patience_s: float = PATIENCE_S) -> None:
     """Check that probes on all members reach each other; raise `OverlayUnreachable` naming who does not reach whom.
 
-    Docker's engines tell each other by gossip who is on a network. One that missed a word of it, as happens on a busy
-    machine, hears it half a minute later or with the next container: it is worth asking again with fresh probes.
+    `first_patience_s` is how long probes ask before they give one up; the more members, the longer.
     """
-    patience_s = _PATIENCE_S + int(_PATIENCE_PER_MEMBER_S * len(members))
+    patience_s = int(first_patience_s + _PATIENCE_PER_MEMBER_S * len(members))
     for member in members:
         engines.at(member.address)  # connections are made here: the threads only use them
     with ThreadPoolExecutor(min(len(members), _PARALLEL), thread_name_prefix="probe") as pool:
+        await_peers(engines, pool, members)
         started: AbstractContextManager[Sequence[Probe]]
         started = (_containers if overlay.attachable else _tasks)(engines, pool, members, overlay, patience_s)
         with started as probes:

@@ -45,7 +45,7 @@ NETWORK = StepPolicy(attempt=timedelta(seconds=20), all_attempts=timedelta(minut
 NODE = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=4), final=("docker-silent",))
 MEMBERSHIP = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=3))
 OVERLAY = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=2))
-VERIFY = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=2))
+VERIFY = StepPolicy(attempt=timedelta(minutes=4), all_attempts=timedelta(minutes=10), final=("overlay-unreachable",))
 DRAIN = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=5))
 REMOVE = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=3))
 """Removals on the way of an undo or a delete. What can't be removed by then is left to the sweep."""

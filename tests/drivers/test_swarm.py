@@ -30,7 +30,7 @@ IMAGE = "carina/probe:1"
 
 @pytest.fixture(scope="module")
 def orchestrator() -> Iterator[Swarm]:
-    swarm = Swarm()
+    swarm = Swarm(patience_s=10)
     yield swarm
     swarm.close()
 

@@ -1,0 +1,73 @@
+"""The gossip by which a swarm's engines tell each other who is there, and who is on which network. Blocks.
+
+An engine that joins asks the manager who is there; of those that join at the same moment it hears by gossip, each word
+of which is sent to a few engines chosen at random. In a swarm of more than four, now and then one misses a word, and
+hears it at the next full exchange, which engines have every 30 seconds. A container that is attached before that does
+not know the containers of whom its engine does not know.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+
+import structlog
+from docker.errors import NotFound
+
+from domain.errors import SwarmFailed
+from domain.nodes import Member
+from drivers.docker_client import Engines
+from drivers.swarm_probe import in_parallel
+
+GOSSIP_PORT = 7946
+_NETWORK_OF_ALL = "ingress"
+_OPEN_TIMEOUT_S = 20.0
+_EXCHANGE_TIMEOUT_S = 75.0
+_POLL_S = 0.02
+_SLOW_S = 2.0
+_log = structlog.get_logger()
+
+
+def await_gossip(manager: Member) -> None:
+    """Return once the manager takes part in the gossip, which begins a moment after the swarm is there.
+
+    A worker that joins before that is refused, and tries again only a minute later.
+    """
+    if not until(lambda: _listens(manager.address, GOSSIP_PORT), _OPEN_TIMEOUT_S):
+        raise SwarmFailed(f"{manager.name} takes no part in the networks' gossip (port {GOSSIP_PORT}).")
+
+
+def await_peers(engines: Engines, pool: Executor, members: Sequence[Member]) -> None:
+    """Return once every member knows every other, or after the bound: then a proof of a network says what it means."""
+    addresses = {member.address for member in members}
+    began = time.monotonic()
+
+    def knows_all(member: Member) -> bool:
+        try:
+            network = engines.at(member.address).inspect_network(_NETWORK_OF_ALL)
+        except NotFound:  # people may remove it: then there is nothing to see here
+            return True
+        return addresses <= {peer["IP"] for peer in network.get("Peers") or ()}
+
+    known = until(lambda: all(in_parallel(pool, knows_all, members)), _EXCHANGE_TIMEOUT_S)
+    took_s = round(time.monotonic() - began, 3)
+    if took_s > _SLOW_S:
+        _log.warning("swarm.gossip_was_slow", nodes=len(members), took_s=took_s, known=known)
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Poll tightly until `condition()` is true or `timeout_s` has passed; return whether it came true in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
