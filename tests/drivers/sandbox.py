@@ -5,6 +5,7 @@ those of the machine that runs the tests: they are gone when the sandbox's proce
 when the test run is killed (PR_SET_PDEATHSIG, prctl(2)).
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,9 @@ from contextlib import contextmanager
 
 from domain.hosts import Host
 from drivers.shell import LocalShell, Result
+
+_PYTHON = os.path.realpath(sys.executable)
+"""The interpreter behind that of the environment, which may lie where the sandbox has mounts of its own."""
 
 _SETUP = """
 set -e
@@ -107,7 +111,7 @@ class Sandbox:
 
     def listen(self, pid: int | None = None) -> None:
         """Listen on TCP port `PORT` of all addresses in the network of `pid`; it answers with the peer's address."""
-        self.keep(*self.enter(pid), sys.executable, "-c", _LISTENER)
+        self.keep(*self.enter(pid), _PYTHON, "-c", _LISTENER)
 
     def ask(self, address: str, pid: int | None = None, *, source: str = "") -> str | None:
         """Return what the listener at `address` answers when asked from the network of `pid`, None if it does not."""
@@ -118,7 +122,7 @@ class Sandbox:
         return self._python(_PING, address, pid=pid).returncode == 0
 
     def _python(self, script: str, *args: str, pid: int | None) -> subprocess.CompletedProcess[str]:
-        command = (*self.enter(pid), sys.executable, "-S", "-c", script, *args)
+        command = (*self.enter(pid), _PYTHON, "-S", "-c", script, *args)
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
