@@ -40,7 +40,6 @@ class Home:
         # Nodes' root users, who are nobody on the host, pass through the home on the way to their own disks.
         path.chmod(path.stat().st_mode | 0o111)
         self.log_dir.mkdir(mode=0o700, exist_ok=True)
-        self.database.touch(mode=0o600)  # SQLite gives its files beside it the same mode
 
     @property
     def log_dir(self) -> Path:

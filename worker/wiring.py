@@ -153,6 +153,8 @@ def open_service(settings: Settings) -> Service:
     home = Home(settings.home)
     identity = home.identity(settings.prefix)
     home.admin_token()
+    if not settings.database_url:
+        home.database.touch(mode=0o600)  # SQLite gives its files beside it the same mode
     engine = make_engine(settings.database)
     upgrade(engine)
     return Service(settings, home, identity.instance, engine, FileVault(home.vault_key))
