@@ -9,6 +9,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -98,21 +99,35 @@ def ask(api: httpx.Client, cluster_id: str, names: list[str], addresses: list[st
         web, asker = (engine(address, tls) for address in addresses[1:3])
         page = PAGE.format(node=names[1])
         serve = f"mkdir -p /www && echo '{page}' > /www/index.html && exec httpd -f -p 80 -h /www"
-        if not web.containers.list(filters={"name": f"^{WEB}$"}):
-            for stopped in web.containers.list(all=True, filters={"name": f"^{WEB}$"}):
-                stopped.remove(force=True)
-            web.containers.run(
-                IMAGE,
-                ["sh", "-c", serve],
-                name=WEB,
-                detach=True,
-                network=OVERLAY,
-                restart_policy={"Name": "unless-stopped"},
-            )
-        print(f"'{WEB}' runs on {names[1]}; asking it from {names[2]}")
         until = f"until wget -q -T 1 -O - http://{WEB}/; do usleep 50000; done"
-        output = asker.containers.run(IMAGE, ["timeout", "20", "sh", "-c", until], network=OVERLAY, remove=True)
+        with ThreadPoolExecutor() as pool:  # both start at once: the one that asks, asks until it is answered
+            serving = pool.submit(ensure_web, web, serve)
+            print(f"'{WEB}' runs on {names[1]}; asking it from {names[2]}")
+            output = asker.containers.run(
+                IMAGE,
+                ["timeout", "20", "sh", "-c", until],
+                network=OVERLAY,
+                dns=["127.0.0.1"],  # a name that is not known yet is asked for again, not outside
+                remove=True,
+            )
+            serving.result()
         return f"{output.decode().strip()} (asked from {names[2]})"
+
+
+def ensure_web(node: docker.DockerClient, command: str) -> None:
+    """Run the web container on `node`, unless it runs."""
+    if node.containers.list(filters={"name": f"^{WEB}$"}):
+        return
+    for stopped in node.containers.list(all=True, filters={"name": f"^{WEB}$"}):
+        stopped.remove(force=True)
+    node.containers.run(
+        IMAGE,
+        ["sh", "-c", command],
+        name=WEB,
+        detach=True,
+        network=OVERLAY,
+        restart_policy={"Name": "unless-stopped"},
+    )
 
 
 def engine(address: str, tls: docker.tls.TLSConfig) -> docker.DockerClient:
