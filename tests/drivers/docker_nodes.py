@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from conftest import RealHost
 from requests import RequestException
@@ -54,8 +55,10 @@ class DockerNodes:
         self.run(member, "systemctl", "kill", "--signal=KILL", "docker.service")
 
     def _await_answers(self) -> None:
+        """Wait for engines that a test before has killed: one whose swarm is gone looks for it 20 s before it serves."""
         with Engines(self.access) as engines:
-            until(lambda: all(answers(engines, member) for member in self.members))
+            for member in self.members:
+                until(partial(answers, engines, member), timeout_s=60.0)
 
 
 def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
