@@ -55,7 +55,7 @@ class DockerNodes:
         self.run(member, "systemctl", "kill", "--signal=KILL", "docker.service")
 
     def _await_answers(self) -> None:
-        """Wait for engines that a test before has killed: one whose swarm is gone looks for it 20 s before it serves."""
+        """Wait for all engines. One that a test has killed looks 20 s and more for its lost swarm before it serves."""
         with Engines(self.access) as engines:
             for member in self.members:
                 until(partial(answers, engines, member), timeout_s=60.0)
