@@ -5,8 +5,7 @@ from typing import Protocol
 
 from domain.clusters import Condition
 from domain.errors import ErrorRecord
-from domain.facts import ClusterFacts as ClusterFacts  # noqa: PLC0414 - the ports are where activities look for it
-from domain.facts import NodeFacts as NodeFacts  # noqa: PLC0414
+from domain.facts import ClusterFacts, NodeFacts
 from domain.hosts import Claim, Host, HostReport
 from domain.nodes import FoundNode, FoundSegment, Member, NodeFile, NodePlan, NodeRef, Segment
 from domain.overlays import Overlay
