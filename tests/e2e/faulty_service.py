@@ -25,6 +25,7 @@ from worker.logs import configure_logs
 from worker.settings import Settings
 from worker.wiring import open_service
 
+_POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 BEFORE, DURING, AFTER = "before", "during", "after"
 DURING_S = {"ensure_node": 0.2, "join_node": 0.05, "verify_overlay": 0.3, "remove_node": 0.1}
@@ -36,6 +37,7 @@ class Faults:
 
     - `kill`: at each boundary of each step of a cluster's operation, once, a process is killed: this one (`self`), or
       the Temporal server (`temporal`). Boundaries that were hit stand in `hit/<workflow>.<step>.<boundary>`.
+    - `hold`: while it is there, steps of clusters' operations wait before they begin, and nothing is killed.
     - `fail-<step>`: the step fails for good.
 
     Each start of the process adds its pid to `starts-<part>`.
@@ -58,6 +60,11 @@ class Faults:
             return
         for pid in [os.getpid()] if victim == "self" else temporal_children():
             os.kill(pid, signal.SIGKILL)
+
+    async def held(self) -> None:
+        """Wait until steps may begin: whoever asks for several changes gets all answers before the first kill."""
+        while (self._directory / "hold").exists() and str(activity.info().workflow_id).startswith("cluster-"):
+            await asyncio.sleep(_POLL_S)
 
     def fail(self) -> None:
         """Fail the step, if it is to fail."""
@@ -88,6 +95,7 @@ class _Faulty(ActivityInboundInterceptor):
         self._faults = faults
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        await self._faults.held()
         self._faults.reach(BEFORE)
         self._faults.fail()
         delay_s = DURING_S.get(activity.info().activity_type)

@@ -6,8 +6,8 @@ killed right before each step of each operation, right after it, and, where a st
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import machine
@@ -40,13 +40,15 @@ class Story:
             await start(carina, self.processes)
             grown = (await carina.active("grown", 1))["id"]
             (carina.faults / "kill").write_text(self.victim)
-            created, create = carina.create("created", 3)
-            grow = carina.resize(grown, 2)
+            with self._held():
+                created, create = carina.create("created", 3)
+                grow = carina.resize(grown, 2)
             await asyncio.gather(
                 self._settle("create", create, lambda: assert_whole(carina, created["id"], 3)),
                 self._settle("grow", grow, lambda: assert_whole(carina, grown, 2)),
             )
-            shrink, delete = carina.resize(created["id"], 2), carina.delete(grown)
+            with self._held():
+                shrink, delete = carina.resize(created["id"], 2), carina.delete(grown)
             await asyncio.gather(
                 self._settle("shrink", shrink, lambda: assert_whole(carina, created["id"], 2)),
                 self._settle("delete", delete, lambda: self._assert_gone(grown, "grown")),
@@ -58,6 +60,16 @@ class Story:
                 if not outcome.done():
                     outcome.set_exception(AssertionError(f"the story ended before: {error!r}\n{self.processes.logs()}"))
             raise
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Let no step begin, and so no kill, while changes are asked for: each request is to have its answer."""
+        hold = self.installation.faults / "hold"
+        hold.touch()
+        try:
+            yield
+        finally:
+            hold.unlink()
 
     def _settle_starts(self) -> None:
         """Settle whether what was killed has also ended by itself."""
