@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,10 @@ LARGEST_FILE_BYTES = 1 << 20
 """More than a certificate, key or script ever has: an archive with a larger file is refused."""
 
 STAMP = "cluster.json"
-"""The file that says which state of which cluster the credentials beside it belong to."""
+"""The file that says which state of which cluster the credentials beside it belong to, and when they end."""
+
+KUBECONFIG = "kubectl.config"
+"""The file of the credentials of a Kubernetes cluster that kubectl reads."""
 
 
 def home_of(cluster: Cluster) -> Path:
@@ -30,12 +34,16 @@ def home_of(cluster: Cluster) -> Path:
 def current(client: "Client", cluster: Cluster, *, refresh: bool = False) -> Path:
     """Return the directory with the cluster's credentials; fetch them if absent, stale or to be refreshed.
 
-    They are stale when the cluster has changed since, by its `updated_at`.
+    They are stale when the cluster has changed since, by its `updated_at`, and when less than a third of their life
+    is left.
     """
     directory = home_of(cluster)
     if refresh or not _is_current(directory, cluster):
-        unpack(client.credentials(cluster["id"]), directory)
-        _write(directory / STAMP, json.dumps(_stamp(cluster)).encode())
+        fetched_at = datetime.now(UTC)
+        archive, expire = client.credentials(cluster["id"])
+        files = unpack(archive, directory)
+        life = {"fetched_at": fetched_at.isoformat(), "expire": expire}
+        _write(directory / STAMP, json.dumps({"of": _state(cluster), "files": files, **life}).encode())
     return directory
 
 
@@ -45,7 +53,7 @@ def unpack(archive: bytes, directory: Path) -> list[str]:
     One folder around the files is taken off. Each file is replaced whole. Raises `CliError` for an archive that
     isn't one, or that would write elsewhere.
     """
-    files = _files(archive)
+    files = files_of(archive)
     try:
         _make_private(directory)
         for name, content in files.items():
@@ -79,23 +87,16 @@ def docker_host(directory: Path) -> str:
     raise Missing("The credentials' docker.env names no DOCKER_HOST.", str(directory))
 
 
-def _is_current(directory: Path, cluster: Cluster) -> bool:
-    """Tell whether all files are there and belong to the cluster's present state."""
-    try:
-        stamp = json.loads((directory / STAMP).read_bytes())
-    except (OSError, ValueError):
-        return False
-    whole = all((directory / name).is_file() for name in ("ca.pem", "cert.pem", "key.pem"))
-    return whole and bool(stamp == _stamp(cluster))
+def kubeconfig(directory: Path) -> Path:
+    """Return the file that leads kubectl to the cluster that the credentials are for."""
+    path = directory / KUBECONFIG
+    if not path.is_file():
+        raise Missing(f"These credentials are not for Kubernetes: they have no {KUBECONFIG}.", str(directory))
+    return path
 
 
-def _stamp(cluster: Cluster) -> dict[str, object]:
-    """Return what the credentials on disk are compared by."""
-    return {key: cluster.get(key) for key in ("id", "name", "endpoint", "updated_at")}
-
-
-def _files(archive: bytes) -> dict[str, bytes]:
-    """Return the archive's files by name, checked."""
+def files_of(archive: bytes) -> dict[str, bytes]:
+    """Return the archive's files by name, checked. Raises `CliError` as `unpack` does."""
     files: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
@@ -111,6 +112,32 @@ def _files(archive: bytes) -> dict[str, bytes]:
     except zipfile.BadZipFile as error:
         raise CliError("The service sent credentials that are no zip archive.", str(error)) from error
     return files
+
+
+def _is_current(directory: Path, cluster: Cluster) -> bool:
+    """Tell whether all files are there, belong to the cluster's present state, and will be good for a while."""
+    try:
+        stamp = json.loads((directory / STAMP).read_bytes())
+        return (
+            stamp["of"] == _state(cluster)
+            and all((directory / name).is_file() for name in stamp["files"])
+            and _is_young(stamp["fetched_at"], stamp["expire"])
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _is_young(fetched_at: str, expire: str | None) -> bool:
+    """Tell whether at least a third of the time from `fetched_at` to `expire` is still to come."""
+    if expire is None:
+        return True
+    end = datetime.fromisoformat(expire)
+    return end - datetime.now(UTC) >= (end - datetime.fromisoformat(fetched_at)) / 3
+
+
+def _state(cluster: Cluster) -> dict[str, object]:
+    """Return what the credentials on disk are compared by."""
+    return {key: cluster.get(key) for key in ("id", "name", "endpoint", "updated_at")}
 
 
 def _make_private(directory: Path) -> None:

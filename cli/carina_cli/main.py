@@ -10,6 +10,7 @@ import typer
 
 from carina_cli import __version__
 from carina_cli.commands import clusters, credentials, operations, service
+from carina_cli.commands.create import create
 from carina_cli.commands.overlays import overlays
 from carina_cli.errors import INTERRUPTED, CliError
 from carina_cli.output import complain
@@ -29,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
-    clusters.create,
+    create,
     clusters.ls,
     clusters.get,
     clusters.nodes,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import IO
 
-from carina_cli.shapes import Cluster, Operation
+from carina_cli.shapes import Operation
 
 _GREEN, _YELLOW, _RED = "32", "33", "31"
 _COLOURS: Mapping[str, str] = {
@@ -74,35 +74,6 @@ def print_fields(fields: Sequence[tuple[str, object]]) -> None:
         sys.stdout.write(f"{name.ljust(width)}  {painted}\n")
 
 
-def print_cluster(cluster: Cluster) -> None:
-    """Write all that there is to say of a cluster."""
-    kind = cluster["cluster_type"]
-    print_fields(
-        [
-            ("Name", cluster["name"]),
-            ("Id", cluster["id"]),
-            ("Type", f"{kind['name']} ({kind['id']})"),
-            ("Status", cluster["status"]),
-            ("Health", cluster.get("health")),
-            ("Nodes", cluster["node_count"]),
-            ("Endpoint", cluster.get("endpoint")),
-            ("Subnet", cluster.get("subnet")),
-            ("Operation", cluster.get("operation_id")),
-            ("Created", cluster["created_at"]),
-            ("Updated", cluster["updated_at"]),
-        ]
-    )
-    for condition in cluster.get("conditions") or ():
-        node = f" on {condition['node']}" if condition.get("node") else ""
-        print_lines([f"Condition: {condition['type']}{node} since {condition['since']}: {condition['message']}"])
-    error = cluster.get("error")
-    if error:
-        print_lines([f"Error: {error.get('title')} ({error.get('code')})"])
-        print_lines(f"  {line}" for line in error.get("detail", "").splitlines())
-        if error.get("remedy"):
-            print_lines([f"  What to do: {error['remedy']}"])
-
-
 def seconds_between(started: str | None, ended: str | None) -> float | None:
     """Return the seconds between two RFC 3339 times, up to now if the second is None; None if not started."""
     if started is None:
@@ -124,6 +95,20 @@ def age(moment: str) -> str:
         if seconds >= unit_s:
             return f"{seconds // unit_s}{letter}"
     return f"{seconds}s"
+
+
+def yes_or_no(truth: object) -> str:
+    """Return a truth in a word."""
+    return "yes" if truth else "no"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the greatest unit, of a thousand times the next lower, that leaves at least one."""
+    shown, units = float(count), ["B", "kB", "MB", "GB"]
+    while shown >= 999.95 and units[1:]:  # noqa: PLR2004 - what would be shown as 1000.0
+        shown /= 1000
+        units.pop(0)
+    return f"{shown:.0f} B" if units[0] == "B" else f"{shown:.1f} {units[0]}"
 
 
 def printable(text: str) -> str:

@@ -51,7 +51,7 @@ class PlainProgress:
 
 
 def step_line(step: Step) -> str:
-    """Return an attempt of a step as a line: state, title, node, seconds and, if it failed, why."""
+    """Return an attempt of a step as a line: state, title, node, seconds, why it failed if it did, and its note."""
     seconds = seconds_between(step["started_at"], step["ended_at"]) or 0.0
     where = step["node"] or step["host"] or ""
     line = f"  {_MARKS.get(step['state'], step['state']):<7}{step['title']:<40} {where:<20} {seconds:>7.2f} s"
@@ -61,6 +61,8 @@ def step_line(step: Step) -> str:
     if error:
         first_line = (error.get("detail") or error.get("title") or "").partition("\n")[0]
         line += f"  {error.get('code')}: {first_line}"
+    if step.get("note"):
+        line += f"  {step['note']}"
     return line
 
 

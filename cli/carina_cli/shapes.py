@@ -1,4 +1,7 @@
-"""The API's JSON as it comes over the wire. Times are RFC 3339 in UTC. Fields not named here are passed through."""
+"""The API's JSON as it comes over the wire. Times are RFC 3339 in UTC. Fields not named here are passed through.
+
+Fields that are marked as not required came later than the others: a service of an earlier version leaves them out.
+"""
 
 import uuid
 from typing import NotRequired, TypedDict
@@ -22,6 +25,27 @@ class ClusterType(TypedDict):
     coe: str
     host_type: str
     active: bool
+    version: NotRequired[str]
+
+
+class Options(TypedDict, total=False):
+    """What may be chosen of a cluster when it is made. `node_subnet` is only asked for: a cluster has a `subnet`."""
+
+    network: str
+    pod_subnet: str
+    service_subnet: str
+    node_subnet: str
+    registry_mirrors: dict[str, str]
+    insecure_registries: list[str]
+
+
+class Capability(TypedDict):
+    """Something that a cluster was seen to do, or not to do."""
+
+    name: str
+    works: bool
+    detail: str
+    verified_at: str
 
 
 class Condition(TypedDict):
@@ -49,6 +73,8 @@ class Cluster(TypedDict):
     operation_id: str | None
     created_at: str
     updated_at: str
+    options: NotRequired[Options]
+    capabilities: NotRequired[list[Capability]]
 
 
 class Node(TypedDict):
@@ -64,17 +90,39 @@ class Node(TypedDict):
     created_at: str
 
 
-class Overlay(TypedDict):
-    """An overlay network of a cluster."""
+class NewOverlay(TypedDict):
+    """What an overlay network is asked for with."""
 
     name: str
-    subnet: str
+    subnet: NotRequired[str]
+    attachable: NotRequired[bool]
+    encrypted: NotRequired[bool]
+    services: NotRequired[list[str]]
+
+
+class Overlay(TypedDict):
+    """An overlay network of a cluster; on Kubernetes also a namespace that exposes `services` only."""
+
+    name: str
+    subnet: str | None
     mtu: int
     attachable: bool
     encrypted: bool
     state: str
     error: Problem | None
     verified_at: str | None
+    created_at: str
+    services: NotRequired[list[str]]
+
+
+class Image(TypedDict):
+    """An image that was loaded into a cluster."""
+
+    digest: str
+    names: list[str]
+    size_bytes: int
+    state: str
+    error: Problem | None
     created_at: str
 
 
@@ -90,6 +138,7 @@ class Step(TypedDict):
     error: Problem | None
     started_at: str
     ended_at: str | None
+    note: NotRequired[str | None]
 
 
 class Operation(TypedDict):

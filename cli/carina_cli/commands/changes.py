@@ -37,13 +37,17 @@ def wait_for_cluster(
 
 def summary(cluster: Cluster, operation: Operation | None = None) -> str:
     """Return a cluster in one line, with the time that the operation took."""
-    count = cluster["node_count"]
-    parts = [f"{count} node" + ("" if count == 1 else "s")]
+    parts = [count_of(cluster["node_count"], "node")]
     if cluster.get("endpoint"):
         parts.append(str(cluster["endpoint"]))
     if operation is not None:
         parts.append(f"in {took(operation)}")
     return f"{cluster['name']} is {cluster['status']}: {', '.join(parts)}"
+
+
+def count_of(count: int, thing: str) -> str:
+    """Return a number of things in words."""
+    return f"{count} {thing}" + ("" if count == 1 else "s")
 
 
 def _latest(client: "Client", cluster: Cluster) -> Cluster:

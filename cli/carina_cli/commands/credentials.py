@@ -1,4 +1,4 @@
-"""credentials and env: what a Docker client needs to use a cluster."""
+"""credentials and env: what Docker and kubectl need to use a cluster."""
 
 import sys
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from carina_cli.config import DEFAULT_ENDPOINT
 from carina_cli.errors import UsageMistake
 from carina_cli.options import ClusterArgument, EndpointOption, OutputOption, complete_cluster, connect
 from carina_cli.output import Format, print_json
-from carina_cli.shells import DOCKER_VARIABLES, Shell, exports, how_to, own_shell, unsets
+from carina_cli.shapes import Cluster
+from carina_cli.shells import DOCKER_VARIABLES, KUBERNETES_VARIABLES, Shell, exports, how_to, own_shell, unsets
 
 
 def credentials(
@@ -32,7 +33,7 @@ def credentials(
             directory = bundle.current(client, found, refresh=True)
         else:
             directory = directory.expanduser().absolute()
-            bundle.unpack(client.credentials(found["id"]), directory)
+            bundle.unpack(client.credentials(found["id"]).archive, directory)
     if output is Format.JSON:
         files = sorted(path.name for path in directory.iterdir() if path.is_file())
         print_json({"cluster_id": found["id"], "path": str(directory), "files": files})
@@ -53,14 +54,14 @@ def env(
     endpoint: EndpointOption = DEFAULT_ENDPOINT,
     output: OutputOption = Format.TABLE,
 ) -> None:
-    """Print what points Docker at a cluster.
+    """Print what points Docker or kubectl at a cluster.
 
     For example: eval "$(carina env demo)"; docker info
     """
     words = shell or own_shell()
     asked = f" --shell {words}" if shell else ""
     if unset:
-        names = list(DOCKER_VARIABLES)
+        names = list(dict.fromkeys([*DOCKER_VARIABLES, *KUBERNETES_VARIABLES]))
         _print(output, dict.fromkeys(names), [*unsets(words, names), how_to(words, f"carina env --unset{asked}")])
         return
     if cluster is None:
@@ -68,9 +69,17 @@ def env(
     with connect(endpoint) as client:
         found = client.find(cluster)
         directory = bundle.current(client, found)
-    values = (bundle.docker_host(directory), "1", str(directory), found["name"])
-    variables = dict(zip(DOCKER_VARIABLES, values, strict=True))
+    variables = _variables(found, directory)
     _print(output, variables, [*exports(words, variables), how_to(words, f"carina env {found['name']}{asked}")])
+
+
+def _variables(cluster: Cluster, directory: Path) -> dict[str, str]:
+    """Return what points the tools of the cluster's orchestrator at it."""
+    name = cluster["name"]
+    if cluster["cluster_type"]["coe"] == "kubernetes":
+        return dict(zip(KUBERNETES_VARIABLES, (str(bundle.kubeconfig(directory)), name), strict=True))
+    values = (bundle.docker_host(directory), "1", str(directory), name)
+    return dict(zip(DOCKER_VARIABLES, values, strict=True))
 
 
 def _print(output: Format, variables: Mapping[str, str | None], lines: list[str]) -> None:

@@ -1,12 +1,12 @@
 """overlays ls, add, rm: the overlay networks of a cluster."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from carina_cli.commands.changes import say_accepted
 from carina_cli.config import DEFAULT_ENDPOINT
+from carina_cli.groups import group
 from carina_cli.options import (
     DEFAULT_TIMEOUT_S,
     ClusterArgument,
@@ -16,8 +16,8 @@ from carina_cli.options import (
     WaitOption,
     connect,
 )
-from carina_cli.output import Format, print_json, print_lines, print_table, took
-from carina_cli.shapes import Overlay
+from carina_cli.output import Format, print_json, print_lines, print_table, took, yes_or_no
+from carina_cli.shapes import NewOverlay, Operation, Overlay
 from carina_cli.waiting import follow
 
 if TYPE_CHECKING:
@@ -25,18 +25,7 @@ if TYPE_CHECKING:
 
 OverlayArgument = Annotated[str, typer.Argument(metavar="NAME", help="The overlay network's name.")]
 
-
-class _ListByDefault(TyperGroup):
-    """Reads `overlays CLUSTER` as `overlays ls CLUSTER`, as `nodes CLUSTER` and `operations CLUSTER` list too."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the `ls` in when no command is named."""
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            args = ["ls", *args]
-        return super().parse_args(ctx, args)
-
-
-overlays = typer.Typer(cls=_ListByDefault, no_args_is_help=True, rich_markup_mode=None)
+overlays = group()
 
 
 @overlays.command("ls")
@@ -50,15 +39,16 @@ def list_overlays(
         print_json({"overlays": found, "links": []})
         return
     print_table(
-        ["NAME", "SUBNET", "MTU", "STATE", "ATTACHABLE", "ENCRYPTED", "VERIFIED"],
+        ["NAME", "SUBNET", "MTU", "STATE", "ATTACHABLE", "ENCRYPTED", "SERVICES", "VERIFIED"],
         [
             [
                 overlay["name"],
                 overlay["subnet"],
                 overlay["mtu"],
                 overlay["state"],
-                "yes" if overlay["attachable"] else "no",
-                "yes" if overlay["encrypted"] else "no",
+                yes_or_no(overlay["attachable"]),
+                yes_or_no(overlay["encrypted"]),
+                ", ".join(overlay.get("services") or ()),
                 overlay["verified_at"],
             ]
             for overlay in found
@@ -72,25 +62,48 @@ def add_overlay(  # noqa: PLR0913 - a parameter for each option
     name: OverlayArgument,
     *,
     subnet: Annotated[
-        str | None, typer.Option("--subnet", metavar="CIDR", help="Its addresses. Default: the service chooses.")
+        str | None, typer.Option("--subnet", metavar="CIDR", help="Swarm: its addresses. Default: Carina chooses.")
     ] = None,
     attachable: Annotated[
-        bool, typer.Option("--attachable/--no-attachable", help="Whether plain containers may join, not services only.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--attachable/--no-attachable",
+            help="Swarm: whether plain containers may join, not services only. Default: they may.",
+        ),
+    ] = None,
     encrypted: Annotated[
-        bool, typer.Option("--encrypted", help="Encrypt traffic between nodes, where the hosts can.")
+        bool, typer.Option("--encrypted", help="Swarm: encrypt traffic between nodes, where the hosts can.")
     ] = False,
+    service: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--service",
+            metavar="NAME:PORT",
+            help="Kubernetes: what anyone may reach in it, the pods labelled app=NAME. May be repeated.",
+        ),
+    ] = None,
     wait: WaitOption = True,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     endpoint: EndpointOption = DEFAULT_ENDPOINT,
     output: OutputOption = Format.TABLE,
 ) -> None:
-    """Make an overlay network across a cluster's nodes, and check that containers reach each other on it."""
+    """Make an overlay network across a cluster's nodes, and check it.
+
+    On Swarm it is a network that containers reach each other on; on Kubernetes a namespace whose pods are isolated
+    from all others, but for the services that are named.
+    """
+    wanted: NewOverlay = {"name": name}
+    if subnet is not None:
+        wanted["subnet"] = subnet
+    if attachable is not None:
+        wanted["attachable"] = attachable
+    if encrypted:
+        wanted["encrypted"] = True
+    if service:
+        wanted["services"] = service
     with connect(endpoint) as client:
         cluster_id = client.find(cluster)["id"]
-        overlay, operation_id = client.add_overlay(
-            cluster_id, name=name, subnet=subnet, attachable=attachable, encrypted=encrypted
-        )
+        overlay, operation_id = client.add_overlay(cluster_id, wanted)
         if operation_id is None or not wait:
             say_accepted(output, overlay, f"Overlay network {name} is being made", operation_id)
             return
@@ -100,7 +113,7 @@ def add_overlay(  # noqa: PLR0913 - a parameter for each option
     if output is Format.JSON:
         print_json(overlay)
     else:
-        print_lines([f"{name} is {overlay['state']}: {overlay['subnet']}, MTU {overlay['mtu']}, in {took(operation)}"])
+        print_lines([_summary(overlay, operation)])
 
 
 @overlays.command("rm")
@@ -125,6 +138,14 @@ def remove_overlay(
         print_json(overlay)
     else:
         print_lines([f"{name} is removed, in {took(operation)}"])
+
+
+def _summary(overlay: Overlay, operation: Operation) -> str:
+    """Return an overlay network in one line, with the time that it took."""
+    parts = [overlay["subnet"], f"MTU {overlay['mtu']}"] if overlay["subnet"] else ["isolated"]
+    if overlay.get("services"):
+        parts.append(f"services {', '.join(overlay['services'])}")
+    return f"{overlay['name']} is {overlay['state']}: {', '.join(map(str, parts))}, in {took(operation)}"
 
 
 def _latest(client: "Client", cluster_id: str, overlay: Overlay) -> Overlay:

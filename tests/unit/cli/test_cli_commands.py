@@ -195,7 +195,7 @@ def test_overlays_add_sends_only_what_was_said(carina: Carina, service: FakeServ
     )
     bodies = [body for _, _, _, body in service.sent("POST", f"/clusters/{DEMO_ID}/overlays")]
     assert bodies == [
-        {"name": "web", "attachable": True, "encrypted": False},
+        {"name": "web"},
         {"name": "db", "attachable": False, "encrypted": True, "subnet": "10.9.0.0/24"},
     ]
 
