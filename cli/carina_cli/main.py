@@ -11,6 +11,7 @@ import typer
 from carina_cli import __version__
 from carina_cli.commands import clusters, credentials, operations, service
 from carina_cli.commands.create import create
+from carina_cli.commands.images import images
 from carina_cli.commands.overlays import overlays
 from carina_cli.errors import INTERRUPTED, CliError
 from carina_cli.output import complain
@@ -47,6 +48,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(overlays, name="overlays", help="List, make and remove a cluster's overlay networks.")
+app.add_typer(images, name="images", help="List, load and forget images that a cluster's nodes have by themselves.")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value

@@ -1,120 +1,28 @@
 """A Carina service that only speaks: the API's shapes over real HTTP, from a script, for the command's tests."""
 
-import io
 import json
 import threading
-import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from fake_answers import (
+    KUBERNETES,
+    KUBERNETES_ID,
+    OPERATION_ID,
+    SWARM,
+    archive,
+    cluster,
+    image,
+    kubernetes_archive,
+    kubernetes_cluster,
+    node,
+    operation,
+    overlay,
+    problem,
+)
 
 TOKEN = "a-token-of-the-tests"
-NOW = "2026-01-02T03:04:05Z"
-SWARM = {"id": 22, "name": "Docker Swarm 26.1 on LXC", "coe": "swarm", "host_type": "lxc", "active": True}
-DEMO_ID = "0193b0a0-0000-7000-8000-000000000001"
-OTHER_ID = "0193b0a0-0000-7000-8000-000000000002"
-OPERATION_ID = "0193b0a0-0000-7000-8000-00000000000a"
-FAILURE = {
-    "code": "docker-silent",
-    "title": "Docker on a node never answered",
-    "detail": "demo-2 did not answer within 60 s.",
-    "remedy": "Look at docker.service's journal in the node.",
-}
-
-
-def cluster(name: str = "demo", cluster_id: str = DEMO_ID, **changes: Any) -> dict[str, Any]:
-    return {
-        "id": cluster_id,
-        "name": name,
-        "status": "active",
-        "node_count": 2,
-        "cluster_type": SWARM,
-        "created_at": NOW,
-        "updated_at": NOW,
-        "health": "healthy",
-        "conditions": [],
-        "error": None,
-        "endpoint": "tcp://10.64.0.10:2376",
-        "subnet": "10.64.0.0/24",
-        "operation_id": None,
-        **changes,
-    }
-
-
-def step(name: str = "ensure_node", node: str | None = "demo-1", **changes: Any) -> dict[str, Any]:
-    titles = {"ensure_node": "Start the node", "form_cluster": "Form the cluster"}
-    return {
-        "name": name,
-        "title": titles[name],
-        "node": node,
-        "host": "local",
-        "attempt": 1,
-        "state": "succeeded",
-        "error": None,
-        "started_at": "2026-01-02T03:04:05.000Z",
-        "ended_at": "2026-01-02T03:04:06.250Z",
-        **changes,
-    }
-
-
-def operation(state: str = "succeeded", **changes: Any) -> dict[str, Any]:
-    return {
-        "id": OPERATION_ID,
-        "cluster_id": DEMO_ID,
-        "host_id": None,
-        "kind": "create",
-        "state": state,
-        "error": None,
-        "workflow_id": f"cluster-{DEMO_ID}",
-        "run_id": None,
-        "created_at": "2026-01-02T03:04:05Z",
-        "started_at": "2026-01-02T03:04:05Z",
-        "ended_at": "2026-01-02T03:04:09Z" if state in {"succeeded", "failed", "cancelled"} else None,
-        "steps": [step(), step("form_cluster")],
-        **changes,
-    }
-
-
-def node(name: str = "demo-1", role: str = "manager") -> dict[str, Any]:
-    return {
-        "id": f"id-of-{name}",
-        "name": name,
-        "role": role,
-        "state": "active",
-        "address": "10.64.0.10",
-        "host": "local",
-        "container": f"test-{name}",
-        "created_at": NOW,
-    }
-
-
-def overlay(name: str = "carina", **changes: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "subnet": "10.128.0.0/24",
-        "mtu": 1450,
-        "attachable": True,
-        "encrypted": False,
-        "state": "active",
-        "error": None,
-        "verified_at": NOW,
-        "created_at": NOW,
-        **changes,
-    }
-
-
-def archive(files: dict[str, str] | None = None, *, folder: str = "") -> bytes:
-    held = io.BytesIO()
-    contents = files or {
-        "ca.pem": "ca",
-        "cert.pem": "cert",
-        "key.pem": "key",
-        "docker.env": "export DOCKER_TLS_VERIFY=1\nexport DOCKER_HOST=tcp://10.64.0.10:2376\n",
-    }
-    with zipfile.ZipFile(held, "w") as opened:
-        for name, content in contents.items():
-            opened.writestr(folder + name, content)
-    return held.getvalue()
 
 
 class FakeService:
@@ -122,6 +30,8 @@ class FakeService:
 
     `requests` has every request as (method, path with query, headers, body). `failures` has errors to answer with,
     by method and path: (status, error document). `drops` counts down connections to close without an answer.
+    `archives` has the archive of each cluster that has one of its own, `expire` what the answers with one say of its
+    end. `uploads` has each body that was no JSON, with the number of parts that it came in.
     """
 
     def __init__(self) -> None:
@@ -131,6 +41,11 @@ class FakeService:
         self.operation_answers = [operation()]
         self.accepts_operation = True
         self.archive = archive()
+        self.archives = {KUBERNETES_ID: kubernetes_archive()}
+        self.expire: str | None = None
+        self.images = [image("web:1")]
+        self.cluster_types: list[dict[str, Any]] = [SWARM]
+        self.uploads: list[tuple[bytes, int]] = []
         self.checks = {"database": "ok", "temporal": "ok", "host": "ok"}
         self.page = 1000
         self.failures: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
@@ -165,13 +80,14 @@ class FakeService:
             case "GET", ["healthz"]:
                 return 200, {"status": "ok"}, {}
             case "GET", ["cluster_types"]:
-                return 200, {"cluster_types": [SWARM]}, {}
+                return 200, {"cluster_types": self.cluster_types}, {}
             case "GET", ["clusters"]:
                 found = [c for c in self.clusters if query.get("name", c["name"]).lower() == c["name"].lower()]
                 return 200, self._paged("clusters", found, query), {}
             case "POST", ["clusters"]:
-                made = cluster(body["name"], status="creating", node_count=0, endpoint=None)
-                self.clusters = [cluster(body["name"], node_count=body["node_count"])]
+                make = kubernetes_cluster if body["cluster_type_id"] == KUBERNETES["id"] else cluster
+                made = make(body["name"], status="creating", node_count=0, endpoint=None)
+                self.clusters = [make(body["name"], node_count=body["node_count"])]
                 return 202, made, taken
             case "GET", ["clusters", cluster_id]:
                 return 200, self._cluster(cluster_id), {}
@@ -188,12 +104,20 @@ class FakeService:
             case "GET", ["clusters", cluster_id, "overlays"]:
                 return 200, {"overlays": self.overlays, "links": []}, {}
             case "POST", ["clusters", cluster_id, "overlays"]:
-                self.overlays.append(overlay(body["name"]))
-                return 202, overlay(body["name"], state="creating", verified_at=None), taken
+                exposed = {"subnet": None, "services": body["services"]} if "services" in body else {}
+                self.overlays.append(overlay(body["name"], **exposed))
+                return 202, overlay(body["name"], state="creating", verified_at=None, **exposed), taken
             case "DELETE", ["clusters", cluster_id, "overlays", name]:
                 return 202, overlay(name, state="removing"), taken
             case "GET", ["clusters", cluster_id, "credentials", "zip"]:
-                return 200, self.archive, {}
+                end = {} if self.expire is None else {"Carina-Credentials-Expire": self.expire}
+                return 200, self.archives.get(cluster_id, self.archive), end
+            case "GET", ["clusters", cluster_id, "images"]:
+                return 200, {"images": self.images, "links": []}, {}
+            case "POST", ["clusters", cluster_id, "images"]:
+                return 202, {**self.images[0], "state": "pending"}, taken
+            case "DELETE", ["clusters", cluster_id, "images", digest]:
+                return 200, {each["digest"]: each for each in self.images}[unquote(digest)], {}
             case "GET", ["operations", operation_id] if operation_id == OPERATION_ID:
                 return (
                     200,
@@ -214,9 +138,18 @@ class FakeService:
         return {field: part, "links": [{"rel": "next", "href": href}] if more else []}
 
 
-def problem(status: int, code: str, title: str, **more: str) -> tuple[int, dict[str, Any]]:
-    error = {"code": code, "title": title, "detail": "", "status": status, "request_id": "req-1", "links": [], **more}
-    return status, {"errors": [error]}
+def _body_of(handler: BaseHTTPRequestHandler, service: FakeService) -> Any:
+    """Return the request's JSON; keep a body that comes in parts."""
+    if handler.headers.get("Transfer-Encoding") == "chunked":
+        parts = []
+        while length := int(handler.rfile.readline(), 16):
+            parts.append(handler.rfile.read(length))
+            handler.rfile.readline()
+        handler.rfile.readline()
+        service.uploads.append((b"".join(parts), len(parts)))
+        return None
+    raw = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+    return json.loads(raw) if raw else None
 
 
 def _handler_of(service: FakeService) -> type[BaseHTTPRequestHandler]:
@@ -233,8 +166,7 @@ def _handler_of(service: FakeService) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self) -> None:
             parts = urlsplit(self.path)
-            raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = json.loads(raw) if raw else None
+            body = _body_of(self, service)
             service.requests.append((self.command, self.path, dict(self.headers.items()), body))
             key = (self.command, parts.path)
             if service.drops.get(key, 0) > 0:

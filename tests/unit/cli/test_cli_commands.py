@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from cli_testbed import Carina
-from fake_service import DEMO_ID, FAILURE, OPERATION_ID, OTHER_ID, SWARM, FakeService, cluster, node, operation, overlay
+from fake_answers import DEMO_ID, FAILURE, OPERATION_ID, OTHER_ID, SWARM, cluster, node, operation, overlay
+from fake_service import FakeService
 
 EVERY_COMMAND_WITH_JSON = {
     "create": ("create", "demo"),

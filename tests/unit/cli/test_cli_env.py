@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from cli_testbed import Carina
-from fake_service import DEMO_ID, FakeService, archive, cluster
+from fake_answers import DEMO_ID, archive, cluster
+from fake_service import FakeService
 
 from carina_cli.bundle import unpack
 from carina_cli.errors import CliError

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from cli_testbed import Carina, Start
-from fake_service import DEMO_ID, TOKEN, FakeService, cluster, problem
+from fake_answers import DEMO_ID, cluster, problem
+from fake_service import TOKEN, FakeService
 
 
 def unused_port() -> int:

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from cli_testbed import Carina, Start
-from fake_service import FAILURE, OPERATION_ID, FakeService, operation, problem, step
+from fake_answers import FAILURE, OPERATION_ID, operation, problem, step
+from fake_service import FakeService
 
 RUNNING = {"state": "running", "ended_at": None}
 FAILED = operation(
