@@ -29,10 +29,10 @@ wait_a_little() { read -r -t 0.01 -u "$never" || true; }
 now_ms() { now=${EPOCHREALTIME/./}; now=$((now / 1000)); }
 
 # Take the lock at a path, whose file may be removed by the one who holds it.
-take_lock() { # path
+take_lock() { # path, seconds to wait, if not a minute
     while :; do
         exec {lock}>"$1"
-        flock --wait 60 "$lock" || fail $BUSY "another call has held $1 for a minute"
+        flock --wait "${2:-60}" "$lock" || fail $BUSY "another call has held $1 for ${2:-60} s"
         [[ $1 -ef /proc/self/fd/$lock ]] && return
         exec {lock}>&-
     done
