@@ -1,10 +1,8 @@
 """TLS connections to the Docker Engines of nodes, and how their errors become the catalogue's.
 
-`docker` takes certificates from files only. A private key on a disk outlives a crash, so the TLS context is made here,
-from files that are in memory and have no name (memfd), and handed to `docker` through its HTTP session.
+`docker` takes certificates from files only, so it is handed a ready TLS context through its HTTP session.
 """
 
-import os
 import re
 import ssl
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from domain.errors import DockerSilent, StepFailed
 from domain.secrets import Access
+from drivers.tls import tls_context
 
 DOCKER_PORT = 2376
 API_VERSION = "1.44"
@@ -55,20 +54,6 @@ class Engines:
     ) -> None:
         for client in self._clients.values():
             client.close()
-
-
-def tls_context(access: Access) -> ssl.SSLContext:
-    """Return a context that trusts the cluster's authority alone and shows the client's certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_verify_locations(cadata=access.ca_pem.decode())
-    descriptor = os.memfd_create("client")
-    try:
-        os.write(descriptor, access.client.cert_pem + access.client.key_pem)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
-    return context
 
 
 class _NodeAdapter(HTTPAdapter):

@@ -1,8 +1,8 @@
 """Certificates of clusters: one authority each, servers and clients under it (X.509, RFC 5280; ECDSA P-256, SHA-256).
 
-All certificates last ten years. A cluster lives as long as its owner wants, its nodes' engines read their certificates
-once and at their start, and nothing renews them: a shorter life would only be a date on which the cluster goes dark. No
-certificate outlives its authority.
+Certificates last ten years unless said otherwise, as those of people are. A cluster lives as long as its owner wants,
+its nodes' engines read their certificates once and at their start, and nothing renews them: a shorter life would only
+be a date on which the cluster goes dark. No certificate outlives its authority.
 """
 
 import datetime as dt
@@ -40,19 +40,35 @@ class CertificatePki:
 
     def server(self, authority: KeyPair, *, name: str, names: Sequence[str], addresses: Sequence[str]) -> KeyPair:
         """Issue a server's certificate that carries every name and IP address by which a client may reach it."""
-        alternatives = [
-            *(x509.DNSName(item) for item in names),
-            *(x509.IPAddress(ipaddress.ip_address(item)) for item in addresses),
-        ]
-        return _issue(authority, name, ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
+        return _issue(authority, _subject(name), [ExtendedKeyUsageOID.SERVER_AUTH], _alternatives(names, addresses))
 
-    def client(self, authority: KeyPair, *, name: str) -> KeyPair:
-        """Issue a client's certificate."""
-        return _issue(authority, name, ExtendedKeyUsageOID.CLIENT_AUTH, ())
+    def peer(self, authority: KeyPair, *, name: str, names: Sequence[str], addresses: Sequence[str]) -> KeyPair:
+        """Issue a certificate for one that both serves its like and asks them: a server's and a client's in one."""
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        return _issue(authority, _subject(name), usages, _alternatives(names, addresses))
+
+    def client(
+        self, authority: KeyPair, *, name: str, groups: Sequence[str] = (), lifetime: dt.timedelta | None = None
+    ) -> KeyPair:
+        """Issue a client's certificate. `groups` are its organisations; without `lifetime` it lasts ten years."""
+        subject = _subject(name, groups)
+        return _issue(authority, subject, [ExtendedKeyUsageOID.CLIENT_AUTH], (), lifetime or LIFETIME)
+
+    def signing_key(self) -> tuple[bytes, bytes]:
+        """Make a pair of keys for signatures that no certificate is needed for; return the public one first, as PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return public, _key_pem(key)
 
 
 def _issue(
-    authority: KeyPair, name: str, usage: x509.ObjectIdentifier, alternatives: Sequence[x509.GeneralName]
+    authority: KeyPair,
+    subject: x509.Name,
+    usages: Sequence[x509.ObjectIdentifier],
+    alternatives: Sequence[x509.GeneralName],
+    lifetime: dt.timedelta = LIFETIME,
 ) -> KeyPair:
     issuer = x509.load_pem_x509_certificate(authority.cert_pem)
     issuer_key = serialization.load_pem_private_key(authority.key_pem, password=None)
@@ -61,12 +77,12 @@ def _issue(
         raise TypeError(message)
     key = ec.generate_private_key(ec.SECP256R1())
     start = dt.datetime.now(dt.UTC) - CLOCK_SKEW
-    end = min(start + LIFETIME, issuer.not_valid_after_utc)
+    end = min(dt.datetime.now(dt.UTC) + lifetime, issuer.not_valid_after_utc)
     builder = (
-        _builder(_subject(name), issuer.subject, key.public_key(), start, end)
+        _builder(subject, issuer.subject, key.public_key(), start, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
     if alternatives:
@@ -74,8 +90,16 @@ def _issue(
     return _pair(builder.sign(issuer_key, hashes.SHA256()), key)
 
 
-def _subject(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:_COMMON_NAME_MAX])])
+def _subject(name: str, groups: Sequence[str] = ()) -> x509.Name:
+    organisations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    return x509.Name([*organisations, x509.NameAttribute(NameOID.COMMON_NAME, name[:_COMMON_NAME_MAX])])
+
+
+def _alternatives(names: Sequence[str], addresses: Sequence[str]) -> Sequence[x509.GeneralName]:
+    return [
+        *(x509.DNSName(item) for item in names),
+        *(x509.IPAddress(ipaddress.ip_address(item)) for item in addresses),
+    ]
 
 
 def _builder(
@@ -108,7 +132,10 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
-    return KeyPair(
-        certificate.public_bytes(serialization.Encoding.PEM),
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _key_pem(key))
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

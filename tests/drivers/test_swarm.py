@@ -17,7 +17,7 @@ from domain.errors import DockerSilent, OverlayFailed, OverlayUnreachable, Swarm
 from domain.nodes import Member
 from domain.overlays import Overlay
 from domain.secrets import Access
-from drivers.docker_client import DOCKER_PORT, Engines, tls_context
+from drivers.docker_client import DOCKER_PORT, Engines
 from drivers.pki import CertificatePki
 from drivers.swarm import Swarm
 from drivers.swarm_overlays import LABEL as OVERLAY_LABEL
@@ -30,7 +30,7 @@ IMAGE = "carina/probe:1"
 
 @pytest.fixture(scope="module")
 def orchestrator() -> Iterator[Swarm]:
-    swarm = Swarm(patience_s=10)
+    swarm = Swarm(CertificatePki(), patience_s=10)
     yield swarm
     swarm.close()
 
