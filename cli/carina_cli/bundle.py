@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 import zipfile
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from carina_cli.config import clusters_dir
 from carina_cli.errors import CliError, Missing
+from carina_cli.files import make_private, replace
 from carina_cli.shapes import Cluster
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def current(client: "Client", cluster: Cluster, *, refresh: bool = False) -> Pat
         archive, expire = client.credentials(cluster["id"])
         files = unpack(archive, directory)
         life = {"fetched_at": fetched_at.isoformat(), "expire": expire}
-        _write(directory / STAMP, json.dumps({"of": _state(cluster), "files": files, **life}).encode())
+        replace(directory / STAMP, json.dumps({"of": _state(cluster), "files": files, **life}).encode())
     return directory
 
 
@@ -55,9 +55,9 @@ def unpack(archive: bytes, directory: Path) -> list[str]:
     """
     files = files_of(archive)
     try:
-        _make_private(directory)
+        make_private(directory)
         for name, content in files.items():
-            _write(directory / name, content)
+            replace(directory / name, content)
     except OSError as error:
         raise CliError(
             f"The credentials can't be written to {directory}.",
@@ -138,20 +138,3 @@ def _is_young(fetched_at: str, expire: str | None) -> bool:
 def _state(cluster: Cluster) -> dict[str, object]:
     """Return what the credentials on disk are compared by."""
     return {key: cluster.get(key) for key in ("id", "name", "endpoint", "updated_at")}
-
-
-def _make_private(directory: Path) -> None:
-    """Make the directory, and parents that lack, for its owner alone. One that exists is left as it is."""
-    for path in reversed([directory, *directory.parents]):
-        if not path.is_dir():
-            path.mkdir(mode=0o700, exist_ok=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file by one that only its owner can read, in one step."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    fresh.replace(path)

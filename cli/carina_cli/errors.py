@@ -6,6 +6,7 @@ The hierarchy::
      + OperationFailed            1  the change was accepted and then failed
      + UsageMistake               2  what was typed can't be right
      + Missing                    3  no such cluster, operation or file
+     + NotOurs                    4  something of that name is there, and someone else's
      + Unreachable                5  nothing answers at the endpoint
      + TokenMissing               6
      + TimedOut                   7
@@ -62,6 +63,12 @@ class Missing(CliError):  # noqa: N818
     """The thing named is not there."""
 
     exit_code = NOT_FOUND
+
+
+class NotOurs(CliError):  # noqa: N818
+    """Something of that name is there already, and someone else's, or someone is at it right now."""
+
+    exit_code = CONFLICT
 
 
 class Unreachable(CliError):  # noqa: N818

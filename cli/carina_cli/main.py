@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from carina_cli import __version__
-from carina_cli.commands import clusters, credentials, operations, service
+from carina_cli.commands import clusters, credentials, kubeconfig, operations, service
 from carina_cli.commands.create import create
 from carina_cli.commands.images import images
 from carina_cli.commands.overlays import overlays
@@ -40,6 +40,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     clusters.delete,
     credentials.credentials,
     credentials.env,
+    kubeconfig.kubeconfig,
     operations.operations,
     operations.operation,
     clusters.types,

@@ -195,7 +195,7 @@ def test_starting_loads_neither_httpx_nor_rich_nor_the_service(start: Start) -> 
     _, imported = process.communicate(timeout=20)
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in imported.splitlines()}
     assert "typer" in loaded
-    assert not loaded & {"httpx", "rich", "pydantic", "domain", "store", "api", "temporalio", "fastapi"}
+    assert not loaded & {"httpx", "rich", "yaml", "pydantic", "domain", "store", "api", "temporalio", "fastapi"}
 
 
 def test_modes_of_what_is_written(carina: Carina, tmp_path: Path) -> None:
