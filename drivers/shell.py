@@ -9,9 +9,10 @@ import contextlib
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import IO, Protocol
 
 from domain.errors import CommandFailed, HostNotReady
 from domain.hosts import Host
@@ -60,16 +61,17 @@ class Shell(Protocol):
         script: str,
         *,
         args: Sequence[str] = (),
-        stdin: bytes = b"",
+        stdin: bytes | Path = b"",
         timeout_s: float,
         what: str = "A script",
         on_line: Callable[[str], None] | None = None,
     ) -> Result:
         """Run `script` with bash, `args` being $1 and so on, and return what it wrote.
 
-        `what` names the step in errors; `on_line` is told each line of standard output as it comes. If the caller is
-        cancelled, or `timeout_s` has passed, the script and all that it runs in the foreground have ended when this
-        returns. Raises `ScriptFailed`, `ScriptTimedOut`.
+        A `Path` as `stdin` is a file of this machine, which is never read into memory as a whole; one that can't be
+        opened raises `OSError`. `what` names the step in errors; `on_line` is told each line of standard output as
+        it comes. If the caller is cancelled, or `timeout_s` has passed, the script and all that it runs in the
+        foreground have ended when this returns. Raises `ScriptFailed`, `ScriptTimedOut`.
         """
         ...
 
@@ -86,17 +88,19 @@ class LocalShell:
         script: str,
         *,
         args: Sequence[str] = (),
-        stdin: bytes = b"",
+        stdin: bytes | Path = b"",
         timeout_s: float,
         what: str = "A script",
         on_line: Callable[[str], None] | None = None,
     ) -> Result:
         """See `Shell.run`."""
-        process = await asyncio.create_subprocess_exec(
-            "bash", "-c", script, "carina", *args, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
-        )
+        with _input(stdin) as source:
+            process = await asyncio.create_subprocess_exec(
+                "bash", "-c", script, "carina", *args, stdin=source, stdout=PIPE, stderr=PIPE, start_new_session=True
+            )
+        text = stdin if isinstance(stdin, bytes) else None
         try:
-            stdout, stderr = await asyncio.wait_for(_communicate(process, stdin, on_line), timeout_s)
+            stdout, stderr = await asyncio.wait_for(_communicate(process, text, on_line), timeout_s)
         except TimeoutError as error:
             raise ScriptTimedOut(f"{what}: it did not end in {timeout_s:g} s, and was ended.") from error
         finally:
@@ -130,19 +134,36 @@ def describe_status(status: int) -> str:
     return f"exit status {status}"
 
 
-async def _communicate(process: Process, stdin: bytes, on_line: Callable[[str], None] | None) -> tuple[bytes, bytes]:
-    """Feed and read a process until it ends, telling `on_line` its lines; return what it wrote."""
+@contextlib.contextmanager
+def _input(stdin: bytes | Path) -> Iterator[int | IO[bytes]]:
+    """Yield what a process gets as its standard input: a pipe to write to, or the very file, which it reads itself."""
+    if isinstance(stdin, bytes):
+        yield PIPE
+    else:
+        with stdin.open("rb") as file:
+            yield file
+
+
+async def _communicate(
+    process: Process, stdin: bytes | None, on_line: Callable[[str], None] | None
+) -> tuple[bytes, bytes]:
+    """Feed and read a process until it ends, telling `on_line` its lines; return what it wrote.
+
+    `stdin` is None for a process that has its standard input from elsewhere.
+    """
     if on_line is None:
         return await process.communicate(stdin)
-    source, stdout, stderr = process.stdin, process.stdout, process.stderr
-    if source is None or stdout is None or stderr is None:
+    stdout, stderr = process.stdout, process.stderr
+    if stdout is None or stderr is None:
         raise ValueError("the process was not started with pipes")
 
     async def feed() -> None:
+        if stdin is None or process.stdin is None:
+            return
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read all
-            source.write(stdin)
-            await source.drain()
-        source.close()
+            process.stdin.write(stdin)
+            await process.stdin.drain()
+        process.stdin.close()
 
     async def read_lines() -> bytes:
         lines = []
