@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from domain.errors import Conflict, ReleaseMissing
+from domain.errors import Conflict, ReleaseMissing, ReleaseUnavailable
 from drivers.release_files import FoundFile, Manifest, damage, locked, place, read_manifest, write_set
 
 _log = structlog.get_logger()
@@ -36,9 +36,9 @@ class Releases:
     root: Path
 
     def get(self, name: str, version: str) -> Release:
-        """Return a release. Raises `ReleaseMissing` if it is not there."""
+        """Return a release. Raises `ReleaseMissing`, or `ReleaseUnavailable` if it is damaged."""
         path = self._path(name, version)
-        manifest = read_manifest(path)
+        manifest = _read(path)
         if manifest is None:
             raise ReleaseMissing(
                 f"There is no release of {name} {version} in {self.root}.",
@@ -50,14 +50,14 @@ class Releases:
         """Return all releases, in order of name and version."""
         found = []
         for path in self.root.glob("[!.]*-*"):
-            manifest = read_manifest(path)
+            manifest = _read(path)
             if manifest is not None:
                 found.append(Release(manifest.name, manifest.version, manifest.digest, path))
         return sorted(found, key=lambda release: (release.name, _numbers(release.version)))
 
     def manifest(self, release: Release) -> Manifest:
         """Return what a release consists of. Raises `ReleaseMissing` if it was removed meanwhile."""
-        manifest = read_manifest(release.path)
+        manifest = _read(release.path)
         if manifest is None:
             raise ReleaseMissing(f"The release {release.name} {release.version} was removed.")
         return manifest
@@ -71,7 +71,7 @@ class Releases:
         path = self._path(name, version)
         release = Release(name, version, manifest.digest, path)
         with self._lock():
-            there = read_manifest(path)
+            there = _read(path)
             if there is None:
                 write_set(path, manifest, lambda target: place(files, target))
                 _log.info("release.added", release=name, version=version, digest=release.digest[:12])
@@ -113,6 +113,17 @@ class Releases:
 
     def _lock(self) -> AbstractContextManager[None]:
         return locked(self.root / ".lock")
+
+
+def _read(path: Path) -> Manifest | None:
+    try:
+        return read_manifest(path)
+    except ValueError as error:
+        name, version = path.name.split("-", 1)
+        raise ReleaseUnavailable(
+            f"The release in {path} is damaged: {error}.",
+            remedy=f"Run 'carinad release rm {name} {version}' and 'carinad release add {name} {version}'.",
+        ) from error
 
 
 def _numbers(version: str) -> tuple[int, ...]:

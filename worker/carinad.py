@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.errors import CarinaError
+from worker.release_command import release
 from worker.settings import Settings
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(release, name="release", help="Add, list, check and remove the releases that clusters are made of.")
 
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The instance's home (CARINA_HOME).")]
 ListenOption = Annotated[str | None, typer.Option("--listen", help="Address and port of the API (CARINA_LISTEN).")]

@@ -45,12 +45,24 @@ class Settings(BaseSettings):
         ge=0,
         description="Size in bytes of the storage pool's file. 0: most of what the disk has free, at most 200 GiB.",
     )
-    cache: Path = Field(default=Path("/var/cache/carina"), description="Directory of node images, shared by instances.")
+    cache: Path = Field(
+        default=Path("/var/cache/carina"), description="Directory of node images and builds, shared by instances."
+    )
+    release_archives: str = Field(
+        default="https://dl.k8s.io",
+        pattern="^https?://",
+        description="Address of the server with Kubernetes' official server archives, or of a mirror of it.",
+    )
     node_ready_timeout_s: float = Field(
         default=60.0, gt=0, description="Seconds that a node's engine has to answer after the node's start."
     )
     sweep_grace_s: int = Field(
         default=900, ge=0, description="Seconds that an orphan has to be seen before the sweep removes it."
+    )
+    check_every_s: float = Field(
+        default=15.0,
+        ge=0,
+        description="Seconds between looks at whether clusters are well, and their nodes run. 0: nobody looks.",
     )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
 
