@@ -34,7 +34,7 @@ class Engines:
     """Connections to the engines of one cluster's nodes, kept for one task and closed at its end."""
 
     def __init__(self, access: Access) -> None:
-        self._context = tls_context(access)
+        self.context = tls_context(access)
         self._clients: dict[str, APIClient] = {}
 
     def at(self, address: str) -> APIClient:
@@ -42,7 +42,7 @@ class Engines:
         if address not in self._clients:
             client = APIClient(base_url=f"https://{address}:{DOCKER_PORT}", version=API_VERSION)
             client.trust_env = False  # nodes are never behind the proxy that this process may be told to use
-            client.mount("https://", _NodeAdapter(self._context))
+            client.mount("https://", NodeAdapter(self.context))
             self._clients[address] = client
         return self._clients[address]
 
@@ -56,21 +56,25 @@ class Engines:
             client.close()
 
 
-class _NodeAdapter(HTTPAdapter):
+class NodeAdapter(HTTPAdapter):
     """Speaks HTTPS with a ready TLS context, and never without a bound on time."""
+
+    timeout_s = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Use the context for all connections."""
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Add nothing to the context: the default would trust every public authority, too."""
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        kwargs["timeout"] = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        """Send, and wait for the answer as long as `timeout_s` (for a connection and each write; for each read)."""
+        kwargs["timeout"] = self.timeout_s
         return super().send(request, *args, **kwargs)
 
 
