@@ -14,11 +14,15 @@ from domain.errors import DiskFull, HostNotReady, ImageUnavailable
 from domain.hosts import Host
 from drivers import image_recipe, image_recipe_base
 from drivers.image_recipe import BASE, KUBERNETES, SWARM
+from drivers.releases import Releases
 from drivers.script_errors import explained
 from drivers.shell import ScriptFailed, Shells, shell_of
 
 CACHE_DIR = "/var/cache/carina"
 """Where a host keeps images for all instances on it, so that a second one need not build what the first one has."""
+
+RELEASES_DIR = Path("/var/lib/carina/releases")
+"""Where the releases of an instance with the default home are."""
 
 _BUILD_TIMEOUT_S = 900.0
 _log = structlog.get_logger()
@@ -54,10 +58,10 @@ class NodeImages:
     build left is cleared away by the next.
     """
 
-    releases: ReleaseShelf
     shells: Shells = shell_of
     cache_dir: str = CACHE_DIR
     progress: Callable[[str], None] | None = None
+    releases: ReleaseShelf = Releases(RELEASES_DIR)
 
     async def ensure(self, host: Host, kind: ClusterType) -> str:
         """Build the image of a cluster type's nodes unless it is there, and return its digest.
