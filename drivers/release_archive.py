@@ -16,7 +16,6 @@ from drivers.release_files import FoundFile, Say, hash_file, keep_stream
 _CONNECT_TIMEOUT_S = 5.0
 _SILENCE_TIMEOUT_S = 30.0
 _TRIES_WITHOUT_PROGRESS = 3
-_CHUNK_BYTES = 1 << 20
 _BYTES_PER_LINE = 100_000_000
 _IN_ARCHIVE = "kubernetes/server/bin/"
 _OTHER_WAYS = "Or take another way: --from a file or directory, or --build."
@@ -103,7 +102,7 @@ class ArchiveServer:
             total = f" of {(done + size) // 1_000_000}" if size else ""
             self.say(f"fetching {url}" + (f", from {done // 1_000_000} MB on" if done else ""))
             with part.open("ab" if goes_on else "wb") as file:
-                for chunk in answer.iter_raw(_CHUNK_BYTES):
+                for chunk in answer.iter_raw():
                     file.write(chunk)
                     if done // _BYTES_PER_LINE != (done + len(chunk)) // _BYTES_PER_LINE:
                         self.say(f"{(done + len(chunk)) // 1_000_000}{total} MB")

@@ -94,8 +94,10 @@ class PartBuilder:
             for binary, package in part.packages:  # Go names a command after the last element of its package
                 (work / package.rpartition("/")[2]).rename(work / binary)
                 (work / binary).chmod(0o555)
-            manifest = Manifest(part.name, part.version, {path.name: self._fact(part, path) for path in work.iterdir()})
-            write_set(kept, manifest, lambda target: _move_all(work, target))
+            manifest = Manifest(
+                part.name, part.version, {name: self._fact(part, work / name) for name in sorted(part.binaries)}
+            )
+            write_set(kept, manifest, lambda target: _move(part, work, target))
         finally:
             shutil.rmtree(work, ignore_errors=True)
         took_s = round(time.monotonic() - started, 1)
@@ -116,6 +118,6 @@ def _arguments(part: Part) -> list[str]:
     return ["-mod=readonly", "-trimpath", "-buildvcs=false", f"-tags={part.tags}", f"-ldflags={' '.join(link)}"]
 
 
-def _move_all(source: Path, target: Path) -> None:
-    for path in source.iterdir():
-        path.rename(target / path.name)
+def _move(part: Part, source: Path, target: Path) -> None:
+    for binary in part.binaries:
+        (source / binary).rename(target / binary)
