@@ -49,7 +49,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(overlays, name="overlays", help="List, make and remove a cluster's overlay networks.")
-app.add_typer(images, name="images", help="List, load and forget images that a cluster's nodes have by themselves.")
+app.add_typer(images, name="images", help="List, load and forget a cluster's own images.")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value

@@ -83,7 +83,7 @@ def load_image(
     endpoint: EndpointOption = DEFAULT_ENDPOINT,
     output: OutputOption = Format.TABLE,
 ) -> None:
-    """Put an image on every node of a cluster, and on those that it will grow by.
+    """Put an image on every node of a cluster, and on nodes to come.
 
     For example: docker save web:1 | carina images load demo -
     """
