@@ -16,11 +16,11 @@ from domain.options import NETWORK_FLANNEL, ClusterOptions
 from domain.secrets import Access, ClusterKeys, KeyPair
 from drivers import kubernetes_addons as addons
 from drivers import kubernetes_keys as keys_of
+from drivers.kubernetes_client import API_PORT
 from drivers.kubernetes_kubeconfig import kubeconfig
 from drivers.kubernetes_registries import registry_files
 from drivers.pki import CertificatePki
 
-API_PORT = 6443
 CLUSTER_DOMAIN = "cluster.local"
 _DIR = "/etc/kubernetes"
 _PKI = f"{_DIR}/pki"

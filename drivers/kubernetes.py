@@ -1,0 +1,125 @@
+"""Kubernetes as an orchestrator: what its modules do, off the event loop, under one set of errors."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from domain.clusters import COE_KUBERNETES
+from domain.errors import KubernetesFailed, StepFailed
+from domain.facts import ClusterFacts
+from domain.nodes import Member, NodeFile, NodePlan
+from domain.secrets import Access, ClusterKeys
+from drivers import (
+    container_images,
+    kubernetes_credentials,
+    kubernetes_drain,
+    kubernetes_files,
+    kubernetes_keys,
+    kubernetes_membership,
+)
+from drivers.kubernetes_addons import ADMINS
+from drivers.kubernetes_client import API_PORT, Api, kubernetes_errors
+from drivers.pki import CertificatePki
+from drivers.shell import Shells
+
+_log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+_THREADS = 32
+
+
+class Kubernetes:
+    """Fits `Orchestrator`. Its calls raise `KubernetesFailed` where the API does not answer.
+
+    A call that is cancelled returns at once; what it had begun runs to its own bound, and tidies up.
+    """
+
+    coe = COE_KUBERNETES
+    control_groups = ("system:masters",)
+    person_groups = (ADMINS,)
+    person_lifetime = dt.timedelta(days=1)
+
+    def __init__(self, pki: CertificatePki, shells: Shells) -> None:
+        self._pki = pki
+        self._shells = shells
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kubernetes")
+
+    def close(self) -> None:
+        """Let go of the threads; calls that still run end by their own bounds."""
+        self._threads.shutdown(wait=False)
+
+    def keys(self, cluster_name: str) -> Mapping[str, bytes]:
+        """Mint the cluster's further authorities and keys, by name."""
+        return kubernetes_keys.keys(self._pki, cluster_name)
+
+    def node_files(
+        self, cluster: ClusterFacts, plan: NodePlan, manager: Member, keys: ClusterKeys
+    ) -> Sequence[NodeFile]:
+        """Return the files that a node has before its first start, certificates included."""
+        return kubernetes_files.node_files(self._pki, cluster, plan, manager, keys)
+
+    def credentials(self, cluster_name: str, endpoint: str, access: Access) -> Mapping[str, bytes]:
+        """Return the files, by name, of the archive that people use to reach the cluster's Kubernetes API."""
+        return kubernetes_credentials.credentials(cluster_name, endpoint, access)
+
+    def endpoint(self, manager: Member) -> str:
+        """Return the address of the cluster's Kubernetes API."""
+        return f"https://{manager.address}:{API_PORT}"
+
+    async def form(self, manager: Member, access: Access) -> None:
+        """Return once the API is ready, with the add-ons, and its first node Ready; raise `KubernetesFailed`."""
+        doing = f"form the cluster on {manager.name}"
+        await self._run(KubernetesFailed, doing, manager, access, kubernetes_membership.form, manager)
+        _log.info("kubernetes.formed", node=manager.name)
+
+    async def join(self, manager: Member, node: Member, access: Access) -> None:
+        """Return once `node` is Ready; raise `KubernetesFailed` with what it says if it does not get so."""
+        doing = f"let {node.name} join"
+        await self._run(KubernetesFailed, doing, manager, access, kubernetes_membership.join, manager, node)
+        _log.info("kubernetes.joined", node=node.name)
+
+    async def drain(self, manager: Member, node: Member, access: Access) -> Sequence[str]:
+        """Cordon `node` and evict its pods, within a bound; return what had no other home. No member is no error."""
+        doing = f"drain {node.name}"
+        notes = await self._run(KubernetesFailed, doing, manager, access, kubernetes_drain.drain, node)
+        _log.info("kubernetes.drained", node=node.name, notes=len(notes))
+        return notes
+
+    async def undrain(self, manager: Member, node: Member, access: Access) -> None:
+        """Let `node` take pods again. A node that is no member is no error."""
+        doing = f"undrain {node.name}"
+        await self._run(KubernetesFailed, doing, manager, access, kubernetes_drain.undrain, node)
+        _log.info("kubernetes.undrained", node=node.name)
+
+    async def leave(self, manager: Member, node: Member, access: Access) -> None:
+        """Strike `node` off, dead or alive. No member is no error; a silent manager is."""
+        doing = f"remove {node.name}"
+        await self._run(KubernetesFailed, doing, manager, access, kubernetes_membership.leave, node)
+        _log.info("kubernetes.left", node=node.name)
+
+    async def health(self, manager: Member, access: Access) -> Mapping[str, bool]:
+        """Return, by name, whether the cluster holds the node for ready."""
+        return await self._run(KubernetesFailed, "list its nodes", manager, access, kubernetes_membership.health)
+
+    async def load_image(self, plan: NodePlan, archive: Path, access: Access) -> None:  # noqa: ARG002 - the host's shell suffices
+        """Put the container images of an archive into the node's containerd; raise `ImageLoadFailed`."""
+        await container_images.load(self._shells(plan.host), plan, archive)
+
+    async def _run(
+        self,
+        failure: type[StepFailed],
+        doing: str,
+        manager: Member,
+        access: Access,
+        function: Callable[..., _T],
+        *args: Any,
+    ) -> _T:
+        def run() -> _T:
+            with kubernetes_errors(failure, doing, manager.address), Api(manager.address, access) as api:
+                return function(api, *args)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
