@@ -50,13 +50,13 @@ def test_standard_input_is_sent_as_it_comes(service: FakeService) -> None:
 def test_an_archive_needs_no_room_in_memory(service: FakeService, tmp_path: Path) -> None:
     sparse = tmp_path / "large.tar"
     with sparse.open("wb") as file:
-        file.truncate(300_000_000)
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_DATA, (150_000_000, 150_000_000))"
+        file.truncate(150_000_000)
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_DATA, (120_000_000, 120_000_000))"
     limited = f"{limit}; from carina_cli.main import main; main()"
     command = [sys.executable, "-c", limited, "images", "load", "demo", str(sparse)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert ran.returncode == 0, ran.stderr
-    assert len(service.uploads[0][0]) == 300_000_000
+    assert len(service.uploads[0][0]) == 150_000_000
 
 
 @pytest.mark.usefixtures("surroundings")
