@@ -1,17 +1,27 @@
 """What is stored when a change to a cluster is accepted: the cluster, the operation and the key, or nothing."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 from uuid_utils.compat import uuid7
 
-from domain.clusters import ClusterStatus, ClusterType, check_move, check_name, check_node_count
-from domain.errors import ClusterBusy, Conflict, KeyReused, NameTaken
+from domain.allocation import cluster_subnet
+from domain.clusters import (
+    COE_KUBERNETES,
+    ClusterStatus,
+    ClusterType,
+    check_move,
+    check_name,
+    check_node_count,
+)
+from domain.errors import ClusterBusy, Conflict, KeyReused, NameTaken, SubnetOverlaps, Unavailable
 from domain.operations import LOCKING_STATES, OperationKind, OperationState
+from domain.options import NETWORK_NONE, AskedOptions, ClusterOptions, check_node_subnet, check_options
+from domain.overlays import DEFAULT_OVERLAY
 from store.columns import now
 from store.mapping import operation_view
-from store.queries import any_cluster, find_cluster, open_operations, view_clusters
+from store.queries import any_cluster, find_cluster, node_network, open_operations, view_clusters
 from store.tables import ClusterRow, IdempotencyKeyRow, OperationRow
 from store.views import Accepted, IdempotencyKey
 
@@ -24,6 +34,7 @@ class NewCluster:
     type: ClusterType
     node_count: int
     retain: bool
+    options: AskedOptions = field(default_factory=AskedOptions)
 
 
 def accept_create(session: Session, tenant_id: str, wanted: NewCluster, idempotency: IdempotencyKey | None) -> Accepted:
@@ -46,16 +57,25 @@ def accept_create(session: Session, tenant_id: str, wanted: NewCluster, idempote
         if replayed is not None:
             return replayed
         raise NameTaken(f"The cluster {taken.name!r} ({taken.id}, {taken.status}) has that name.", field="name")
+    network = node_network(session)
+    options = check_options(wanted.options, wanted.type.coe, network)
     cluster = ClusterRow(
         id=str(uuid7()),
         tenant_id=tenant_id,
         name=wanted.name,
-        type_id=wanted.type.id,
+        type=asdict(wanted.type),
+        options=asdict(options),
         node_count=wanted.node_count,
     )
+    if wanted.options.node_subnet is not None:
+        _take_subnet(session, cluster, wanted.options.node_subnet, network)
     session.add(cluster)
     session.flush()
-    params: dict[str, object] = {"node_count": wanted.node_count, "retain": wanted.retain}
+    params: dict[str, object] = {
+        "node_count": wanted.node_count,
+        "retain": wanted.retain,
+        "overlay": first_overlay(wanted.type, options),
+    }
     operation = add_operation(session, cluster, OperationKind.CREATE, params)
     if idempotency is not None:
         session.add(
@@ -67,6 +87,24 @@ def accept_create(session: Session, tenant_id: str, wanted: NewCluster, idempote
             )
         )
     return accepted(session, cluster, operation)
+
+
+def first_overlay(cluster_type: ClusterType, options: ClusterOptions) -> str:
+    """Return the name of the overlay network that a cluster begins with; an empty one is none."""
+    return "" if cluster_type.coe == COE_KUBERNETES and options.network == NETWORK_NONE else DEFAULT_OVERLAY
+
+
+def _take_subnet(session: Session, cluster: ClusterRow, wanted: str, network: str | None) -> None:
+    """Hold the node subnet that was asked for. The unique index on slots tells if another is faster."""
+    if network is None:
+        raise Unavailable("No host has chosen its node network yet.", field="options.node_subnet")
+    slot = check_node_subnet(wanted, network)
+    holder = session.exec(select(ClusterRow).where(col(ClusterRow.slot) == slot)).one_or_none()
+    if holder is not None:
+        whose = f"of the cluster {holder.name!r}" if holder.tenant_id == cluster.tenant_id else "of another cluster"
+        raise SubnetOverlaps(f"{wanted} is the node subnet {whose}.", field="options.node_subnet")
+    cluster.slot = slot
+    cluster.subnet = cluster_subnet(network, slot)
 
 
 def accept_resize(session: Session, tenant_id: str, cluster_id: str, node_count: int) -> Accepted | None:

@@ -1,14 +1,17 @@
-"""What activities record of a cluster beside its nodes: overlay networks, secrets, conditions."""
+"""What activities record of a cluster beside its nodes: overlay networks, images, secrets, what it can do."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from domain.clusters import Condition, Health
+from domain.clusters import Capability, Condition, Health
 from domain.errors import NotFound
+from domain.images import ImageState
 from domain.overlays import OverlayState
 from store.columns import now
+from store.image_acceptance import rows_of
 from store.mapping import conditions_to_json
 from store.queries import find_cluster
 from store.tables import OverlayRow, SecretRow
@@ -51,6 +54,12 @@ def forget_overlay(session: Session, cluster_id: str, name: str) -> None:
     session.exec(delete(OverlayRow).where(col(OverlayRow.cluster_id) == cluster_id, col(OverlayRow.name) == name))
 
 
+def image_digests(session: Session, cluster_id: str) -> list[str]:
+    """Return the digests of the archives that are on every node, oldest first; raise `NotFound` for the cluster."""
+    find_cluster(session, cluster_id)
+    return [row.digest for row in rows_of(session, cluster_id) if row.state == ImageState.ACTIVE]
+
+
 def put_secret(session: Session, cluster_id: str, name: str, sealed: bytes) -> bool:
     """Keep a sealed secret unless one of that name is kept; raise `NotFound` for the cluster."""
     cluster = find_cluster(session, cluster_id, lock=True)
@@ -80,3 +89,13 @@ def set_conditions(session: Session, cluster_id: str, conditions: Sequence[Condi
         cluster.conditions = stored
         cluster.health = health
         cluster.updated_at = now()
+
+
+def set_capabilities(session: Session, cluster_id: str, capabilities: Sequence[Capability]) -> None:
+    """Record what the cluster was just now found to do, beside what was known by other names; raise `NotFound`."""
+    cluster = find_cluster(session, cluster_id, lock=True)
+    moment = now()
+    found = [{**asdict(capability), "verified_at": moment.isoformat()} for capability in capabilities]
+    known = {item["name"]: item for item in (*cluster.capabilities, *found)}
+    cluster.capabilities = [known[name] for name in sorted(known)]
+    cluster.updated_at = moment

@@ -5,20 +5,20 @@ from collections.abc import Mapping
 from sqlmodel import Session, col, select
 
 from domain.allocation import gateway, uid_base
-from domain.clusters import CLUSTER_TYPES, ClusterStatus
+from domain.clusters import COE_KUBERNETES, ClusterStatus
 from domain.errors import HostNotReady, NotFound
 from domain.facts import ClusterFacts, NodeFacts
 from domain.hosts import Host
 from domain.instance import Instance
 from domain.nodes import NodePlan, NodeRef, NodeRole, NodeState, Segment, Stamp
-from store.mapping import host_from_row
+from store.mapping import host_from_row, options_from_json, type_from_json
 from store.queries import any_cluster, find_cluster, nodes_of
 from store.tables import ClusterRow, HostRow, NodeRow
 
 
 def cluster_facts(session: Session, instance: Instance, cluster_id: str) -> ClusterFacts:
     """Return the facts of a cluster that is not deleted; raise `NotFound`."""
-    return _cluster(instance, find_cluster(session, cluster_id))
+    return cluster_of_row(instance, find_cluster(session, cluster_id))
 
 
 def nodes_facts(session: Session, instance: Instance, cluster_id: str) -> list[NodeFacts]:
@@ -28,7 +28,7 @@ def nodes_facts(session: Session, instance: Instance, cluster_id: str) -> list[N
         return []
     cluster = any_cluster(session, cluster_id)
     hosts = all_hosts(session)
-    return [_node(instance, cluster, row, hosts) for row in rows]
+    return [node_of_row(instance, cluster, row, hosts) for row in rows]
 
 
 def node_facts(session: Session, instance: Instance, node_id: str) -> NodeFacts:
@@ -36,7 +36,7 @@ def node_facts(session: Session, instance: Instance, node_id: str) -> NodeFacts:
     row = session.get(NodeRow, node_id)
     if row is None:
         raise NotFound(f"There is no node {node_id}.")
-    return _node(instance, any_cluster(session, row.cluster_id), row, all_hosts(session))
+    return node_of_row(instance, any_cluster(session, row.cluster_id), row, all_hosts(session))
 
 
 def clusters_on_host(session: Session, instance: Instance, host_id: str) -> list[ClusterFacts]:
@@ -47,7 +47,7 @@ def clusters_on_host(session: Session, instance: Instance, host_id: str) -> list
         .where(col(ClusterRow.id).in_(here), col(ClusterRow.status) != ClusterStatus.DELETED)
         .order_by(col(ClusterRow.id))
     )
-    return [_cluster(instance, row) for row in rows]
+    return [cluster_of_row(instance, row) for row in rows]
 
 
 def all_hosts(session: Session) -> Mapping[str, Host]:
@@ -55,17 +55,21 @@ def all_hosts(session: Session) -> Mapping[str, Host]:
     return {row.id: host_from_row(row) for row in session.exec(select(HostRow).order_by(col(HostRow.name)))}
 
 
-def _cluster(instance: Instance, row: ClusterRow) -> ClusterFacts:
-    return ClusterFacts(row.id, row.name, CLUSTER_TYPES[row.type_id].coe, _segment(instance, row))
+def cluster_of_row(instance: Instance, row: ClusterRow) -> ClusterFacts:
+    """Return the facts of the cluster that a row describes."""
+    segment = _segment(instance, row)
+    return ClusterFacts(row.id, row.name, type_from_json(row.type), segment, options_from_json(row.options))
 
 
 def _segment(instance: Instance, row: ClusterRow) -> Segment | None:
     if row.slot is None or row.subnet is None or row.segment_mtu is None:
         return None
-    return Segment(row.id, instance.bridge(row.slot), row.subnet, gateway(row.subnet), row.segment_mtu)
+    pods = options_from_json(row.options).pod_subnet if row.type["coe"] == COE_KUBERNETES else ""
+    return Segment(row.id, instance.bridge(row.slot), row.subnet, gateway(row.subnet), row.segment_mtu, pods)
 
 
-def _node(instance: Instance, cluster: ClusterRow, row: NodeRow, hosts: Mapping[str, Host]) -> NodeFacts:
+def node_of_row(instance: Instance, cluster: ClusterRow, row: NodeRow, hosts: Mapping[str, Host]) -> NodeFacts:
+    """Return the facts of the node that a row describes; raise `HostNotReady` if its host has lost its claim."""
     host = hosts[row.host_id]
     segment = _segment(instance, cluster)
     if host.claim is None or cluster.slot is None or segment is None:

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
-from domain.clusters import CLUSTER_TYPES, ClusterStatus, Condition, Health
+from domain.clusters import ClusterStatus, ClusterType, Condition, Health
 from domain.errors import ErrorRecord
 from domain.hosts import Check, CheckState, Claim, Host, HostReport, HostState
+from domain.images import ImageState
 from domain.nodes import NodeRole, NodeState
 from domain.operations import OperationKind, OperationState, StepState
+from domain.options import ClusterOptions
 from domain.overlays import Overlay, OverlayState
-from store.tables import ClusterRow, HostRow, NodeRow, OperationRow, OverlayRow, StepRow
-from store.views import ClusterView, NodeView, OperationView, OverlayView, StepView
+from store.tables import ClusterRow, HostRow, ImageRow, NodeRow, OperationRow, OverlayRow, StepRow
+from store.views import CapabilityView, ClusterView, ImageView, NodeView, OperationView, OverlayView, StepView
 
 
 def error_to_json(error: ErrorRecord | None) -> dict[str, Any] | None:
@@ -27,6 +30,28 @@ def error_from_json(stored: dict[str, Any] | None) -> ErrorRecord | None:
 def conditions_to_json(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
     """Return what is stored of a cluster's conditions."""
     return [asdict(condition) for condition in conditions]
+
+
+def conditions_from_json(stored: Sequence[dict[str, Any]]) -> tuple[Condition, ...]:
+    """Return the conditions that were stored."""
+    return tuple(Condition(**condition) for condition in stored)
+
+
+def type_from_json(stored: dict[str, Any]) -> ClusterType:
+    """Return the cluster type that was stored."""
+    return ClusterType(**stored)
+
+
+def options_from_json(stored: dict[str, Any]) -> ClusterOptions:
+    """Return the options that were stored: JSON has lists for tuples."""
+    mirrors = tuple((registry, url) for registry, url in stored["registry_mirrors"])
+    insecure = tuple(stored["insecure_registries"])
+    return ClusterOptions(**{**stored, "registry_mirrors": mirrors, "insecure_registries": insecure})
+
+
+def capability_from_json(stored: dict[str, Any]) -> CapabilityView:
+    """Return what was stored of something that a cluster was found to do."""
+    return CapabilityView(**{**stored, "verified_at": datetime.fromisoformat(stored["verified_at"])})
 
 
 def report_to_json(report: HostReport) -> dict[str, Any]:
@@ -66,7 +91,14 @@ def host_from_row(row: HostRow) -> Host:
 
 def overlay_from_row(row: OverlayRow) -> Overlay:
     """Return the overlay network that a row describes."""
-    return Overlay(row.name, row.subnet, row.mtu, attachable=row.attachable, encrypted=row.encrypted)
+    return Overlay(
+        row.name,
+        row.subnet or "",
+        row.mtu,
+        attachable=row.attachable,
+        encrypted=row.encrypted,
+        services=tuple(row.services),
+    )
 
 
 def cluster_view(row: ClusterRow, *, operation_id: str | None, endpoint: str | None) -> ClusterView:
@@ -75,10 +107,12 @@ def cluster_view(row: ClusterRow, *, operation_id: str | None, endpoint: str | N
         id=row.id,
         tenant_id=row.tenant_id,
         name=row.name,
-        type=CLUSTER_TYPES[row.type_id],
+        type=type_from_json(row.type),
+        options=options_from_json(row.options),
         status=ClusterStatus(row.status),
         health=Health(row.health),
-        conditions=tuple(Condition(**condition) for condition in row.conditions),
+        conditions=conditions_from_json(row.conditions),
+        capabilities=tuple(capability_from_json(capability) for capability in row.capabilities),
         node_count=row.node_count,
         subnet=row.subnet,
         endpoint=endpoint,
@@ -111,9 +145,22 @@ def overlay_view(row: OverlayRow) -> OverlayView:
         mtu=row.mtu,
         attachable=row.attachable,
         encrypted=row.encrypted,
+        services=tuple(row.services),
         state=OverlayState(row.state),
         error=error_from_json(row.error),
         verified_at=row.verified_at,
+        created_at=row.created_at,
+    )
+
+
+def image_view(row: ImageRow) -> ImageView:
+    """Return the view of an archive of container images."""
+    return ImageView(
+        digest=row.digest,
+        names=tuple(row.names),
+        size_bytes=row.size_bytes,
+        state=ImageState(row.state),
+        error=error_from_json(row.error),
         created_at=row.created_at,
     )
 
@@ -127,6 +174,7 @@ def step_view(row: StepRow) -> StepView:
         attempt=row.attempt,
         state=StepState(row.state),
         error=error_from_json(row.error),
+        note=row.note,
         started_at=row.started_at,
         ended_at=row.ended_at,
     )

@@ -6,17 +6,19 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from domain.clusters import ClusterStatus, Health
+from domain.conditions import after_heal
 from domain.errors import ErrorRecord, OperationCancelled
 from domain.hosts import HostState
+from domain.images import ImageState
 from domain.nodes import NodeState
 from domain.operations import OPEN_STATES, OperationKind, OperationState
 from domain.overlays import OverlayState
 from store.acceptance import set_status
 from store.columns import now
-from store.mapping import error_to_json
+from store.mapping import conditions_from_json, conditions_to_json, error_to_json
 from store.queries import find_host, lock_operation, nodes_of, open_operations
 from store.reservations import count_nodes, free_network
-from store.tables import ClusterRow, OperationRow, OverlayRow, SecretRow
+from store.tables import ClusterRow, ImageRow, OperationRow, OverlayRow, SecretRow
 
 
 def begin(session: Session, operation_id: str, workflow_id: str, run_id: str) -> bool:
@@ -119,12 +121,14 @@ def _deleted(session: Session, operation: OperationRow, cluster: ClusterRow) -> 
         if node.state != NodeState.LEFTOVER:
             session.delete(node)
     session.exec(delete(SecretRow).where(col(SecretRow.cluster_id) == cluster.id))
+    session.exec(delete(ImageRow).where(col(ImageRow.cluster_id) == cluster.id))
     _forget_overlays(session, cluster)
     session.flush()
     set_status(cluster, ClusterStatus.DELETED)
     cluster.deleted_at = cluster.updated_at
     cluster.health = Health.UNKNOWN
     cluster.conditions = []
+    cluster.capabilities = []
     cluster.error = None
     count_nodes(session, cluster)
     free_network(session, cluster)
@@ -140,6 +144,21 @@ def _overlay_removed(session: Session, operation: OperationRow, cluster: Cluster
     overlay = _overlay(session, operation, cluster)
     if overlay is not None:
         session.delete(overlay)
+
+
+def _image_loaded(session: Session, operation: OperationRow, cluster: ClusterRow) -> None:
+    image = _image(session, operation, cluster)
+    if image is not None:
+        image.state = ImageState.ACTIVE
+        image.error = None
+
+
+def _healed(_session: Session, _operation: OperationRow, cluster: ClusterRow) -> None:
+    """Drop what was said of nodes that had stopped: they run again. What else is wrong stays."""
+    conditions = after_heal(conditions_from_json(cluster.conditions))
+    cluster.conditions = conditions_to_json(conditions)
+    cluster.health = Health.DEGRADED if conditions else Health.HEALTHY
+    cluster.updated_at = now()
 
 
 def _forget_overlays(session: Session, cluster: ClusterRow) -> None:
@@ -199,8 +218,25 @@ def _overlay_not_removed(session: Session, operation: OperationRow, cluster: Clu
         overlay.error = error_to_json(error)
 
 
+def _image_not_loaded(session: Session, operation: OperationRow, cluster: ClusterRow, error: ErrorRecord) -> None:
+    """Say why. Some nodes may have it; new ones don't get it."""
+    image = _image(session, operation, cluster)
+    if image is not None:
+        image.state = ImageState.ERROR
+        image.error = error_to_json(error)
+
+
+def _not_healed(_session: Session, _operation: OperationRow, cluster: ClusterRow, _error: ErrorRecord) -> None:
+    """Leave the cluster as it is: the next look at it finds what is wrong, and says so."""
+    cluster.updated_at = now()
+
+
 def _overlay(session: Session, operation: OperationRow, cluster: ClusterRow) -> OverlayRow | None:
     return session.get(OverlayRow, (cluster.id, operation.params["overlay"]))
+
+
+def _image(session: Session, operation: OperationRow, cluster: ClusterRow) -> ImageRow | None:
+    return session.get(ImageRow, (cluster.id, operation.params["digest"]))
 
 
 _COMPLETED: Mapping[OperationKind, Callable[[Session, OperationRow, ClusterRow], None]] = {
@@ -210,6 +246,8 @@ _COMPLETED: Mapping[OperationKind, Callable[[Session, OperationRow, ClusterRow],
     OperationKind.DELETE: _deleted,
     OperationKind.ADD_OVERLAY: _overlay_added,
     OperationKind.REMOVE_OVERLAY: _overlay_removed,
+    OperationKind.LOAD_IMAGE: _image_loaded,
+    OperationKind.HEAL: _healed,
 }
 _FAILED: Mapping[OperationKind, Callable[[Session, OperationRow, ClusterRow, ErrorRecord], None]] = {
     OperationKind.CREATE: _create_failed,
@@ -218,4 +256,6 @@ _FAILED: Mapping[OperationKind, Callable[[Session, OperationRow, ClusterRow, Err
     OperationKind.DELETE: _delete_failed,
     OperationKind.ADD_OVERLAY: _overlay_not_added,
     OperationKind.REMOVE_OVERLAY: _overlay_not_removed,
+    OperationKind.LOAD_IMAGE: _image_not_loaded,
+    OperationKind.HEAL: _not_healed,
 }

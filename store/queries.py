@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sqlmodel import Session, col, select
 
-from domain.clusters import CLUSTER_TYPES, ClusterStatus
+from domain.clusters import COE_KUBERNETES, COE_SWARM, ClusterStatus
 from domain.errors import NotFound
 from domain.nodes import NodeRole, NodeState
 from domain.operations import LOCKING_STATES, OPEN_STATES
@@ -16,7 +16,7 @@ from store.mapping import cluster_view
 from store.tables import ClusterRow, HostRow, NodeRow, OperationRow
 from store.views import ClusterView
 
-_ENDPOINTS = {"swarm": "tcp://{address}:2376"}
+_ENDPOINTS = {COE_SWARM: "tcp://{address}:2376", COE_KUBERNETES: "https://{address}:6443"}
 _MEMBERS = (NodeState.ACTIVE, NodeState.REMOVING)
 
 
@@ -65,6 +65,12 @@ def find_host(session: Session, host_id: str, *, lock: bool = False) -> HostRow:
     return row
 
 
+def node_network(session: Session) -> str | None:
+    """Return the network that clusters take their subnets from, None until a host has claimed one."""
+    claims = session.exec(select(HostRow.claim).order_by(col(HostRow.name))).all()
+    return next((str(claim["network"]) for claim in claims if claim is not None), None)
+
+
 def open_operations(session: Session, cluster_id: str) -> Sequence[OperationRow]:
     """Return the cluster's operations that have not ended, oldest first."""
     return session.exec(
@@ -103,9 +109,7 @@ def view_clusters(session: Session, rows: Sequence[ClusterRow]) -> list[ClusterV
         cluster_view(
             row,
             operation_id=operations.get(row.id),
-            endpoint=_ENDPOINTS[CLUSTER_TYPES[row.type_id].coe].format(address=managers[row.id])
-            if row.id in managers
-            else None,
+            endpoint=_ENDPOINTS[row.type["coe"]].format(address=managers[row.id]) if row.id in managers else None,
         )
         for row in rows
     ]

@@ -6,14 +6,15 @@ from typing import TypeVar
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from domain.clusters import Condition
+from domain.clusters import Capability, Condition
 from domain.errors import ErrorRecord
 from domain.facts import ClusterFacts, NodeFacts
 from domain.hosts import Host, HostReport
 from domain.instance import Instance
 from domain.nodes import NodeRef
 from domain.overlays import Overlay
-from store import cluster_records, facts, hosts, outcomes, reservations, steps
+from domain.watch import WatchedCluster
+from store import cluster_records, facts, hosts, outcomes, reservations, steps, watching
 from store.mapping import host_from_row, overlay_from_row
 from store.queries import find_host, lock_operation
 from store.transactions import read, write
@@ -54,6 +55,10 @@ class StoreRecords:
         """Return the nodes that the operation has reserved and that are still there."""
         return self._read(lambda session: reservations.operation_nodes(session, operation_id))
 
+    def set_image(self, operation_id: str, host_id: str, digest: str) -> None:
+        """Record the node image that the nodes which the operation reserved on the host are made from."""
+        self._write(lambda session: reservations.set_image(session, operation_id, host_id, digest))
+
     def release_nodes(self, cluster_id: str, node_ids: Sequence[str]) -> None:
         """Give back what the nodes held, and count the cluster's nodes anew. Nodes not there are no error."""
         self._write(lambda session: reservations.release_nodes(session, cluster_id, node_ids))
@@ -85,6 +90,14 @@ class StoreRecords:
     def overlay_names(self, cluster_id: str) -> Sequence[str]:
         """Return the names of the cluster's overlay networks that are to be there."""
         return self._read(lambda session: cluster_records.overlay_names(session, cluster_id))
+
+    def set_capabilities(self, cluster_id: str, capabilities: Sequence[Capability]) -> None:
+        """Record what the cluster was just now found to be capable of, in place of what was known by those names."""
+        self._write(lambda session: cluster_records.set_capabilities(session, cluster_id, capabilities))
+
+    def image_digests(self, cluster_id: str) -> Sequence[str]:
+        """Return the digests of the container images that every node of the cluster is to have, oldest first."""
+        return self._read(lambda session: cluster_records.image_digests(session, cluster_id))
 
     def mark_overlay(self, cluster_id: str, name: str, *, verified: bool) -> None:
         """Record that an overlay network is there, and, if `verified`, that it was proved just now."""
@@ -126,6 +139,21 @@ class StoreRecords:
         """Replace the cluster's conditions; its health follows: none is healthy, any is degraded."""
         self._write(lambda session: cluster_records.set_conditions(session, cluster_id, conditions))
 
+    def accept_heal(self, cluster_id: str) -> str | None:
+        """Store that a cluster's stopped nodes are to be started, and return the operation's id.
+
+        None where the cluster is not active or not there any more, or something else is changing it.
+        """
+        return self._write(lambda session: watching.accept_heal(session, cluster_id))
+
+    def watched_clusters(self) -> Sequence[WatchedCluster]:
+        """Return the active clusters that nothing is being changed on, with their nodes, conditions and heals."""
+        return self._read(lambda session: watching.watched_clusters(session, self._instance))
+
+    def watched_hosts(self) -> Sequence[Host]:
+        """Return the hosts that are ready and that nothing is being changed on, by name."""
+        return self._read(watching.watched_hosts)
+
     def orphan_age_s(self, host_id: str, name: str) -> float:
         """Return the seconds since an orphan of that name was first reported; the first report counts as 0."""
         return self._write(lambda session: hosts.orphan_age_s(session, host_id, name))
@@ -144,9 +172,15 @@ class StoreRecords:
             )
         )
 
-    def step_ended(self, operation_id: str, activity_id: str, *, attempt: int, error: ErrorRecord | None) -> None:
-        """Record how an attempt ended; raise `NotFound` if it never began."""
-        self._write(lambda session: steps.step_ended(session, operation_id, activity_id, attempt=attempt, error=error))
+    def step_ended(
+        self, operation_id: str, activity_id: str, *, attempt: int, error: ErrorRecord | None, note: str | None
+    ) -> None:
+        """Record how an attempt ended, and what people should know of it; raise `NotFound` if it never began."""
+        self._write(
+            lambda session: steps.step_ended(
+                session, operation_id, activity_id, attempt=attempt, error=error, note=note
+            )
+        )
 
     def _read(self, work: Callable[[Session], Result]) -> Result:
         return read(self._engine, work)

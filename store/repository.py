@@ -8,16 +8,25 @@ from sqlmodel import Session, col, select
 
 from domain.clusters import ClusterStatus, ClusterType
 from domain.errors import NotFound
-from store import acceptance, overlay_acceptance
+from domain.options import AskedOptions
+from store import acceptance, image_acceptance, overlay_acceptance
 from store.mapping import node_view, operation_view, overlay_view
 from store.queries import any_cluster, find_cluster, view_clusters
 from store.revisions import Revision, current_revision
 from store.steps import steps_of
-from store.tables import ClusterRow, HostRow, NodeRow, OperationRow, OverlayRow, SecretRow
+from store.tables import ClusterRow, HostRow, NodeRow, OperationRow, OverlayRow, TenantRow
 from store.transactions import read, write
-from store.views import Accepted, ClusterView, IdempotencyKey, NodeView, OperationView, OverlayView, Page
+from store.views import (
+    Accepted,
+    ClusterView,
+    IdempotencyKey,
+    ImageView,
+    NodeView,
+    OperationView,
+    OverlayView,
+    Page,
+)
 
-CREDENTIALS_SECRET = "credentials"  # noqa: S105 - the name of one, not one
 Item = TypeVar("Item")
 
 
@@ -27,6 +36,10 @@ class Repository:
     def __init__(self, engine: Engine, tenant_id: str) -> None:
         self._engine = engine
         self._tenant_id = tenant_id
+
+    def tenant_name(self) -> str:
+        """Return what the tenant is called."""
+        return read(self._engine, lambda session: session.get_one(TenantRow, self._tenant_id).name)
 
     def clusters(self, *, limit: int, marker: str | None, name: str | None = None) -> Page[ClusterView]:
         """Return clusters that are not deleted, oldest first; with `name`, the one of that name in any case."""
@@ -117,9 +130,14 @@ class Repository:
         node_count: int,
         retain: bool,
         idempotency: IdempotencyKey | None,
+        options: AskedOptions | None = None,
     ) -> Accepted:
-        """Store a new cluster and its create; raise `InvalidInput`, `NameTaken`, `KeyReused`."""
-        wanted = acceptance.NewCluster(name, cluster_type, node_count, retain)
+        """Store a new cluster and its create.
+
+        Raises `InvalidInput`, `NameTaken`, `KeyReused`, `SubnetOverlaps`, and `Unavailable` for a node subnet that is
+        asked for before there is a node network.
+        """
+        wanted = acceptance.NewCluster(name, cluster_type, node_count, retain, options or AskedOptions())
         return write(
             self._engine, lambda session: acceptance.accept_create(session, self._tenant_id, wanted, idempotency)
         )
@@ -140,14 +158,21 @@ class Repository:
         )
 
     def accept_overlay(
-        self, cluster_id: str, *, name: str, subnet: str | None, attachable: bool, encrypted: bool
+        self,
+        cluster_id: str,
+        *,
+        name: str,
+        subnet: str | None = None,
+        attachable: bool | None = None,
+        encrypted: bool | None = None,
+        services: Sequence[str] | None = None,
     ) -> tuple[Accepted, OverlayView]:
-        """Store an overlay network to be made.
+        """Store an overlay network to be made. None is what was left out.
 
         Raises `NotFound`, `InvalidInput`, `OverlayExists`, `SubnetOverlaps`, `EncryptionUnsupported`,
         `NoAddressLeft`, `ClusterBusy`, `Conflict`.
         """
-        wanted = overlay_acceptance.NewOverlay(name, subnet, attachable, encrypted)
+        wanted = overlay_acceptance.NewOverlay(name, subnet, attachable, encrypted, services)
         return write(
             self._engine,
             lambda session: overlay_acceptance.accept_overlay(session, self._tenant_id, cluster_id, wanted),
@@ -159,15 +184,33 @@ class Repository:
             self._engine, lambda session: overlay_acceptance.accept_removal(session, self._tenant_id, cluster_id, name)
         )
 
-    def sealed_credentials(self, cluster_id: str) -> bytes | None:
-        """Return the cluster's sealed credentials, None until they are made; raise `NotFound` for the cluster."""
+    def check_image_acceptable(self, cluster_id: str) -> None:
+        """Raise what `accept_image` would for the cluster as it is now, before an archive is sent."""
+        read(self._engine, lambda session: image_acceptance.check_acceptable(session, self._tenant_id, cluster_id))
 
-        def work(session: Session) -> bytes | None:
-            self._find(session, cluster_id)
-            row = session.get(SecretRow, (cluster_id, CREDENTIALS_SECRET))
-            return None if row is None else row.sealed
+    def accept_image(
+        self, cluster_id: str, *, digest: str, names: Sequence[str], size_bytes: int
+    ) -> tuple[Accepted, ImageView]:
+        """Store that the images of an archive, which is kept already, are to be put on every node of the cluster.
 
-        return read(self._engine, work)
+        Raises `NotFound`, `ClusterBusy`, `Conflict`.
+        """
+        wanted = image_acceptance.NewImage(digest, names, size_bytes)
+        return write(
+            self._engine,
+            lambda session: image_acceptance.accept_image(session, self._tenant_id, cluster_id, wanted),
+        )
+
+    def images(self, cluster_id: str) -> Sequence[ImageView]:
+        """Return the images that were loaded into a cluster, oldest first; raise `NotFound` for the cluster."""
+        return read(self._engine, lambda session: image_acceptance.images(session, self._tenant_id, cluster_id))
+
+    def forget_image(self, cluster_id: str, digest: str) -> ImageView:
+        """Drop the record of an image; nodes keep theirs. Raises `NotFound`, and `ClusterBusy` while it is loaded."""
+        return write(
+            self._engine,
+            lambda session: image_acceptance.forget_image(session, self._tenant_id, cluster_id, digest),
+        )
 
     def _find(self, session: Session, cluster_id: str) -> ClusterRow:
         return find_cluster(session, cluster_id, tenant_id=self._tenant_id)

@@ -6,7 +6,7 @@ from sqlmodel import Session, col, select
 from uuid_utils.compat import uuid7
 
 from domain.allocation import choose_indexes, choose_slot, choose_uid_slots, cluster_subnet, node_address
-from domain.clusters import ClusterStatus
+from domain.clusters import COE_KUBERNETES, ClusterStatus
 from domain.errors import Conflict, HostNotReady
 from domain.hosts import Claim, Host, HostState
 from domain.instance import Instance
@@ -14,9 +14,10 @@ from domain.nodes import NodeRef, NodeRole, NodeState
 from domain.operations import OPEN_STATES, OperationKind
 from domain.overlays import DEFAULT_OVERLAY, choose_subnet
 from domain.placement import HostRoom, place
+from store.acceptance import first_overlay
 from store.columns import now
-from store.mapping import host_from_row
-from store.overlay_acceptance import NewOverlay, add_overlay
+from store.mapping import host_from_row, options_from_json, type_from_json
+from store.overlay_acceptance import NewOverlay, add_overlay, add_pod_network
 from store.queries import any_cluster, lock_operation, nodes_of
 from store.tables import ClusterRow, HostRow, NodeRow, OperationRow
 
@@ -57,6 +58,15 @@ def operation_nodes(session: Session, operation_id: str) -> list[NodeRef]:
         select(NodeRow).where(col(NodeRow.operation_id) == operation_id).order_by(col(NodeRow.index))
     ).all()
     return refs(session, rows)
+
+
+def set_image(session: Session, operation_id: str, host_id: str, digest: str) -> None:
+    """Record the image that the nodes which the operation reserved on the host are made from."""
+    _locked(session, operation_id)
+    for node in session.exec(
+        select(NodeRow).where(col(NodeRow.operation_id) == operation_id, col(NodeRow.host_id) == host_id)
+    ):
+        node.image = digest
 
 
 def release_nodes(session: Session, cluster_id: str, node_ids: Sequence[str]) -> None:
@@ -162,21 +172,26 @@ def _claim(row: HostRow) -> Claim:
 
 def _give_network(session: Session, cluster: ClusterRow, hosts: Sequence[HostRow]) -> None:
     """Take a slot, and with it a subnet, for a cluster that has none. Its MTU is the least of its hosts'."""
-    if cluster.slot is not None:
+    if cluster.segment_mtu is not None:
         return
-    network = _claim(hosts[0]).network
-    taken = session.exec(select(ClusterRow.slot).where(col(ClusterRow.slot).is_not(None))).all()
-    cluster.slot = choose_slot(network, {slot for slot in taken if slot is not None})
-    cluster.subnet = cluster_subnet(network, cluster.slot)
+    if cluster.slot is None:
+        network = _claim(hosts[0]).network
+        taken = session.exec(select(ClusterRow.slot).where(col(ClusterRow.slot).is_not(None))).all()
+        cluster.slot = choose_slot(network, {slot for slot in taken if slot is not None})
+        cluster.subnet = cluster_subnet(network, cluster.slot)
     cluster.segment_mtu = min(host.mtu for host in hosts)
     cluster.updated_at = now()
     session.flush()
 
 
 def _plan_default_overlay(session: Session, cluster: ClusterRow) -> None:
-    add_overlay(
-        session, cluster, NewOverlay(DEFAULT_OVERLAY, None, attachable=True, encrypted=False), choose_subnet(())
-    )
+    options = options_from_json(cluster.options)
+    if not first_overlay(type_from_json(cluster.type), options):
+        return
+    if cluster.type["coe"] == COE_KUBERNETES:
+        add_pod_network(session, cluster, options.pod_subnet)
+    else:
+        add_overlay(session, cluster, NewOverlay(DEFAULT_OVERLAY), choose_subnet(()))
 
 
 def _node(
@@ -196,5 +211,5 @@ def _node(
         uid_slot=uid_slot,
         address=node_address(str(cluster.subnet), index),
         container=instance.container(name, index, node_id),
-        image=host.image,
+        image="",  # until it is there: see `set_image`
     )

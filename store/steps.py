@@ -63,9 +63,18 @@ def step_started(
 
 
 def step_ended(
-    session: Session, operation_id: str, activity_id: str, *, attempt: int, error: ErrorRecord | None
+    session: Session,
+    operation_id: str,
+    activity_id: str,
+    *,
+    attempt: int,
+    error: ErrorRecord | None,
+    note: str | None,
 ) -> None:
-    """Record how an attempt ended; the first word counts, except that it was lost. Raises `NotFound`."""
+    """Record how an attempt ended, and what people should know of it; raise `NotFound`.
+
+    The first word counts, except that it was lost.
+    """
     this = (*_of(operation_id, activity_id), col(StepRow.attempt) == attempt)
     ended = session.exec(
         update(StepRow)
@@ -73,6 +82,7 @@ def step_ended(
         .values(
             state=StepState.SUCCEEDED if error is None else StepState.FAILED,
             error=error_to_json(error),
+            note=note,
             ended_at=now(),
         )
     )

@@ -6,11 +6,23 @@ Every row that belongs to a tenant says so. Hosts belong to the operator; steps 
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Column, ColumnElement, Index, LargeBinary, MetaData, UniqueConstraint, func, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ColumnElement,
+    Index,
+    LargeBinary,
+    MetaData,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 from domain.clusters import ClusterStatus, Health
 from domain.hosts import HostState
+from domain.images import ImageState
 from domain.nodes import NodeState
 from domain.operations import LOCKING_STATES, OperationState
 from domain.overlays import OverlayState
@@ -75,7 +87,11 @@ class HostRow(Table, table=True):
 
 
 class ClusterRow(Table, table=True):
-    """A cluster. `slot` and `subnet` are held from the first reservation until nothing of the cluster is left."""
+    """A cluster. `slot` and `subnet` are held from when they are chosen until nothing of the cluster is left.
+
+    They are chosen with the first reservation, or when the cluster is accepted if they were asked for. `type` and
+    `options` are kept whole: a cluster stays what it was made as, whatever is configured later.
+    """
 
     __tablename__ = "clusters"
     __table_args__ = (
@@ -92,10 +108,12 @@ class ClusterRow(Table, table=True):
     id: str = Field(primary_key=True)
     tenant_id: str = Field(foreign_key="tenants.id")
     name: str
-    type_id: int
+    type: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    options: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     status: str = ClusterStatus.CREATING
     health: str = Health.UNKNOWN
     conditions: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    capabilities: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     node_count: int
     slot: int | None = Field(default=None, unique=True)
     subnet: str | None = Field(default=None, unique=True)
@@ -159,7 +177,7 @@ class NodeRow(Table, table=True):
 
 
 class OverlayRow(Table, table=True):
-    """An overlay network of a cluster."""
+    """An overlay network of a cluster. One without a subnet is a namespace, of which `services` can be reached."""
 
     __tablename__ = "overlays"
     __table_args__ = (UniqueConstraint("cluster_id", "subnet"),)
@@ -167,13 +185,29 @@ class OverlayRow(Table, table=True):
     cluster_id: str = Field(foreign_key="clusters.id", primary_key=True)
     name: str = Field(primary_key=True)
     tenant_id: str = Field(foreign_key="tenants.id")
-    subnet: str
+    subnet: str | None
     mtu: int
     attachable: bool
     encrypted: bool
+    services: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     state: str = OverlayState.PENDING
     error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     verified_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class ImageRow(Table, table=True):
+    """An archive of container images that was loaded into a cluster, by the digest of its bytes."""
+
+    __tablename__ = "images"
+
+    cluster_id: str = Field(foreign_key="clusters.id", primary_key=True)
+    digest: str = Field(primary_key=True)
+    tenant_id: str = Field(foreign_key="tenants.id")
+    names: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    size_bytes: int = Field(sa_type=BigInteger)
+    state: str = ImageState.PENDING
+    error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
@@ -190,6 +224,7 @@ class StepRow(Table, table=True):
     host: str | None = None
     state: str
     error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
+    note: str | None = None
     started_at: datetime = Field(sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

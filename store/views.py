@@ -7,8 +7,10 @@ from typing import Generic, TypeVar
 
 from domain.clusters import ClusterStatus, ClusterType, Condition, Health
 from domain.errors import ErrorRecord
+from domain.images import ImageState
 from domain.nodes import NodeRole, NodeState
 from domain.operations import OperationKind, OperationState, StepState
+from domain.options import ClusterOptions
 from domain.overlays import OverlayState
 
 Item = TypeVar("Item")
@@ -23,6 +25,16 @@ class Page(Generic[Item]):
 
 
 @dataclass(frozen=True, slots=True)
+class CapabilityView:
+    """Something that a cluster was found to do, or not to do, and when."""
+
+    name: str
+    works: bool
+    detail: str
+    verified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterView:
     """A cluster. `operation_id` is the operation that is changing it now, if one is."""
 
@@ -30,9 +42,11 @@ class ClusterView:
     tenant_id: str
     name: str
     type: ClusterType
+    options: ClusterOptions
     status: ClusterStatus
     health: Health
     conditions: Sequence[Condition]
+    capabilities: Sequence[CapabilityView]
     node_count: int
     subnet: str | None
     endpoint: str | None
@@ -58,13 +72,17 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class OverlayView:
-    """An overlay network of a cluster. `mtu` is in bytes; `verified_at` is when it was last proved."""
+    """An overlay network of a cluster. `mtu` is in bytes; `verified_at` is when it was last proved.
+
+    One without a subnet is a namespace, of which `services` can be reached from outside.
+    """
 
     name: str
-    subnet: str
+    subnet: str | None
     mtu: int
     attachable: bool
     encrypted: bool
+    services: Sequence[str]
     state: OverlayState
     error: ErrorRecord | None
     verified_at: datetime | None
@@ -72,8 +90,20 @@ class OverlayView:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageView:
+    """An archive of container images that was loaded into a cluster."""
+
+    digest: str
+    names: Sequence[str]
+    size_bytes: int
+    state: ImageState
+    error: ErrorRecord | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StepView:
-    """One attempt of one step of an operation."""
+    """One attempt of one step of an operation. `note` is what people should know of how it went."""
 
     name: str
     node: str | None
@@ -81,6 +111,7 @@ class StepView:
     attempt: int
     state: StepState
     error: ErrorRecord | None
+    note: str | None
     started_at: datetime
     ended_at: datetime | None
 

@@ -5,14 +5,17 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
 
-from domain.clusters import SWARM
+from domain.clusters import SWARM, ClusterType, kubernetes_type
 from domain.hosts import Claim, Host, HostState
 from domain.nodes import NodeRef
+from domain.options import AskedOptions
 from store.hosts import ensure_local_host
 from store.outbox import Outbox
 from store.records import StoreRecords
 from store.repository import Repository
 from store.views import Accepted, ClusterView
+
+KUBERNETES = kubernetes_type(20, "1.35.4")
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,22 @@ class StoreFixture:
         self.records.record_host(ready, None)
         return ready
 
-    def create(self, name: str = "demo", node_count: int = 3, *, retain: bool = False) -> Accepted:
+    def create(
+        self,
+        name: str = "demo",
+        node_count: int = 3,
+        *,
+        retain: bool = False,
+        cluster_type: ClusterType = SWARM,
+        options: AskedOptions | None = None,
+    ) -> Accepted:
         return self.repository.accept_create(
-            name=name, cluster_type=SWARM, node_count=node_count, retain=retain, idempotency=None
+            name=name,
+            cluster_type=cluster_type,
+            node_count=node_count,
+            retain=retain,
+            idempotency=None,
+            options=options,
         )
 
     def begin(self, accepted: Accepted) -> str:
@@ -48,11 +64,25 @@ class StoreFixture:
         assert self.records.begin_operation(operation.id, workflow_id=operation.workflow_id, run_id=run_id)
         return operation.id
 
-    def reserved(self, name: str = "demo", node_count: int = 3) -> tuple[Accepted, Sequence[NodeRef]]:
-        accepted = self.create(name, node_count)
+    def reserved(
+        self,
+        name: str = "demo",
+        node_count: int = 3,
+        *,
+        cluster_type: ClusterType = SWARM,
+        options: AskedOptions | None = None,
+    ) -> tuple[Accepted, Sequence[NodeRef]]:
+        accepted = self.create(name, node_count, cluster_type=cluster_type, options=options)
         return accepted, self.records.reserve_nodes(self.begin(accepted), node_count)
 
-    def active(self, name: str = "demo", node_count: int = 3) -> ClusterView:
-        accepted, _nodes = self.reserved(name, node_count)
+    def active(
+        self,
+        name: str = "demo",
+        node_count: int = 3,
+        *,
+        cluster_type: ClusterType = SWARM,
+        options: AskedOptions | None = None,
+    ) -> ClusterView:
+        accepted, _nodes = self.reserved(name, node_count, cluster_type=cluster_type, options=options)
         self.records.complete_operation(accepted.operation.id)
         return self.repository.cluster(accepted.cluster.id)

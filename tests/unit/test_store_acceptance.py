@@ -24,6 +24,7 @@ from store.tables import Table
 from store.views import Accepted, IdempotencyKey
 from tests.unit.store_stages import StoreFixture
 
+DIGEST = f"sha256:{'0' * 64}"
 ERROR = ErrorRecord("step-failed", "A step failed", "it broke", "mend it")
 
 
@@ -57,7 +58,7 @@ def test_create_stores_the_cluster_and_its_operation(store: StoreFixture) -> Non
     operation = store.repository.operation(accepted.operation.id)
     assert cluster.operation_id == operation.id
     assert (operation.kind, operation.state) == (OperationKind.CREATE, OperationState.PENDING)
-    assert operation.params == {"node_count": 3, "retain": True}
+    assert operation.params == {"node_count": 3, "retain": True, "overlay": "carina"}
     assert operation.workflow_id == f"cluster-{cluster.id}"
     assert cluster.id == cluster.id.lower()
 
@@ -93,7 +94,10 @@ def test_another_tenant_may_use_the_name_and_sees_nothing(store: StoreFixture) -
         lambda: other.overlays(mine.cluster.id, limit=1, marker=None),
         lambda: other.operations(mine.cluster.id, limit=1, marker=None),
         lambda: other.operation(mine.operation.id),
-        lambda: other.sealed_credentials(mine.cluster.id),
+        lambda: other.images(mine.cluster.id),
+        lambda: other.accept_image(mine.cluster.id, digest=DIGEST, names=[], size_bytes=1),
+        lambda: other.check_image_acceptable(mine.cluster.id),
+        lambda: other.forget_image(mine.cluster.id, DIGEST),
         lambda: other.accept_delete(mine.cluster.id, force=True),
         lambda: other.accept_resize(mine.cluster.id, 2),
     ):

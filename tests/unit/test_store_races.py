@@ -140,7 +140,7 @@ for number in range(100):
     step = f"{sys.argv[3]}-{number}"
     records.step_started(sys.argv[2], step, name="n", node=None, host=None, attempt=1)
     records.begin_operation(sys.argv[2], workflow_id="w", run_id="r")
-    records.step_ended(sys.argv[2], step, attempt=1, error=None)
+    records.step_ended(sys.argv[2], step, attempt=1, error=None, note=None)
 """
 
 

@@ -49,7 +49,7 @@ def test_reserving_gives_each_node_all_that_it_needs(store: StoreFixture) -> Non
     plan = facts[1].plan
     assert (plan.address, plan.uid_base, plan.veth) == ("10.64.0.11", 1_000_065_536, "tst0-0n2")
     assert (plan.segment.bridge, plan.segment.cidr, plan.segment.gateway) == ("tst0-br0", "10.64.0.0/24", "10.64.0.1")
-    assert (plan.segment.mtu, plan.image, plan.stamp.image, plan.host) == (1450, host.image, host.image, host)
+    assert (plan.segment.mtu, plan.segment.pod_cidr, plan.image, plan.host) == (1450, "", "", host)
     assert plan.container.startswith("tst0-demo-2-")
     assert (plan.stamp.instance, plan.stamp.cluster_id, plan.stamp.node_id) == (
         "tst0",
@@ -239,7 +239,7 @@ def test_the_manager_is_never_removed_by_a_shrink(store: StoreFixture) -> None:
 def test_delete_frees_everything_and_its_network_is_used_again(store: StoreFixture) -> None:
     store.ready_host()
     cluster = store.active()
-    store.records.put_secret(cluster.id, "credentials", b"sealed")
+    store.records.put_secret(cluster.id, "authority", b"sealed")
     deletion = store.repository.accept_delete(cluster.id, force=False)
     store.records.complete_operation(store.begin(deletion))
     with pytest.raises(NotFound):
@@ -247,7 +247,7 @@ def test_delete_frees_everything_and_its_network_is_used_again(store: StoreFixtu
     with pytest.raises(NotFound):
         store.records.cluster(cluster.id)
     assert store.repository.clusters(limit=5, marker=None).items == []
-    assert store.records.secret(cluster.id, "credentials") is None
+    assert store.records.secret(cluster.id, "authority") is None
     assert store.records.nodes(cluster.id) == []
     history = store.repository.operations(cluster.id, limit=5, marker=None).items
     assert [(operation.kind, operation.state) for operation in history] == [
@@ -305,15 +305,15 @@ def test_steps_keep_every_attempt_and_mark_those_that_were_lost(store: StoreFixt
     start(1)
     start(1)
     start(2)
-    store.records.step_ended(operation_id, "7", attempt=2, error=ERROR)
+    store.records.step_ended(operation_id, "7", attempt=2, error=ERROR, note=None)
     start(3)
-    store.records.step_ended(operation_id, "7", attempt=3, error=None)
-    store.records.step_ended(operation_id, "7", attempt=3, error=ERROR)
+    store.records.step_ended(operation_id, "7", attempt=3, error=None, note="Moved two pods.")
+    store.records.step_ended(operation_id, "7", attempt=3, error=ERROR, note=None)
     steps = store.repository.operation(operation_id).steps
-    assert [(step.attempt, step.state, step.error) for step in steps] == [
-        (1, StepState.LOST, None),
-        (2, StepState.FAILED, ERROR),
-        (3, StepState.SUCCEEDED, None),
+    assert [(step.attempt, step.state, step.error, step.note) for step in steps] == [
+        (1, StepState.LOST, None, None),
+        (2, StepState.FAILED, ERROR, None),
+        (3, StepState.SUCCEEDED, None, "Moved two pods."),
     ]
     assert all(step.ended_at is not None and step.ended_at >= step.started_at for step in steps)
     assert (steps[0].name, steps[0].node, steps[0].host) == ("ensure_node", "demo-1", "metal")
@@ -336,8 +336,11 @@ def test_unknown_ids_are_not_found(store: StoreFixture) -> None:
         lambda: records.host("x"),
         lambda: records.orphan_age_s("x", "y"),
         lambda: records.set_conditions("x", []),
+        lambda: records.set_capabilities("x", []),
+        lambda: records.set_image("x", "y", "z"),
+        lambda: records.image_digests("x"),
         lambda: records.step_started("x", "1", name="n", node=None, host=None, attempt=1),
-        lambda: records.step_ended("x", "1", attempt=1, error=None),
+        lambda: records.step_ended("x", "1", attempt=1, error=None, note=None),
         lambda: store.outbox.mark_lost("x", ERROR),
         lambda: store.outbox.accept_prepare_host("x"),
     ):
@@ -347,13 +350,12 @@ def test_unknown_ids_are_not_found(store: StoreFixture) -> None:
 
 def test_a_secret_is_kept_once(store: StoreFixture) -> None:
     cluster = store.create().cluster
-    assert store.repository.sealed_credentials(cluster.id) is None
-    assert store.records.put_secret(cluster.id, "credentials", b"\x00one")
-    assert not store.records.put_secret(cluster.id, "credentials", b"two")
-    assert store.repository.sealed_credentials(cluster.id) == store.records.secret(cluster.id, "credentials")
-    assert store.records.secret(cluster.id, "credentials") == b"\x00one"
+    assert store.records.secret(cluster.id, "authority") is None
+    assert store.records.put_secret(cluster.id, "authority", b"\x00one")
+    assert not store.records.put_secret(cluster.id, "authority", b"two")
+    assert store.records.secret(cluster.id, "authority") == b"\x00one"
     store.records.discard_secrets(cluster.id)
-    assert store.records.secret(cluster.id, "credentials") is None
+    assert store.records.secret(cluster.id, "authority") is None
 
 
 def test_conditions_make_a_cluster_degraded_and_healthy_again(store: StoreFixture) -> None:
@@ -413,6 +415,6 @@ def test_an_error_of_the_database_does_not_tell_values(store: StoreFixture) -> N
         connection.execute(
             Table.metadata.tables["secrets"]
             .insert()
-            .values(cluster_id="none-such", name="credentials", tenant_id="admin", sealed=b"wax", created_at=now())
+            .values(cluster_id="none-such", name="authority", tenant_id="admin", sealed=b"wax", created_at=now())
         )
     assert "wax" not in str(error.value)
