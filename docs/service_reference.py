@@ -64,11 +64,18 @@ def commands() -> str:
     """Return the help of `carinad` and its commands."""
     os.environ["COLUMNS"] = "110"
     parts = []
-    for words in ([], *([name] for name in getattr(get_command(carinad), "commands", {}))):
+    for words in _all_commands(get_command(carinad)):
         shown = CliRunner().invoke(carinad, [*words, "--help"], prog_name="carinad", color=False)
         lines = "\n".join(line.rstrip() for line in shown.output.strip().splitlines())
         parts.append(f"\n## {' '.join(['carinad', *words])}\n\n```text\n{lines}\n```\n")
     return "".join(parts)
+
+
+def _all_commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words of a command and of all commands below it."""
+    yield words
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _all_commands(below, (*words, name))
 
 
 def api() -> str:

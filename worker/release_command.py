@@ -74,8 +74,8 @@ def rm(name: NameArgument, version: VersionArgument, home: HomeOption = None) ->
 
 @release.command()
 def verify(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME", help="What it is a release of.")] = None,
-    version: Annotated[str | None, typer.Argument(metavar="VERSION]", help="Its version.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="What it is a release of.")] = None,
+    version: Annotated[str | None, typer.Argument(metavar="VERSION", help="Its version.")] = None,
     home: HomeOption = None,
 ) -> None:
     """Hash the files of a release, or of all releases, and say which are not as they were added."""

@@ -25,6 +25,7 @@ FAKE_GO = """#!/bin/bash
 set -e
 if [ "$1" = env ]; then echo go1.26.8; exit; fi
 echo "$PWD" >> "$0.builds"
+if [ -e "$0.hang" ]; then echo $$ > "$0.hanging"; exec sleep 300; fi
 echo "go: downloading example.org/module v1.0.0" >&2
 while [ $# -gt 0 ]; do
     case "$1" in

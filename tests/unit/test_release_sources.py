@@ -1,8 +1,11 @@
 """Releases come from the operator, from the official archive or from a build, in this order, whole and true."""
 
 import os
+import subprocess
+import sys
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -246,6 +249,30 @@ def test_a_part_that_was_built_stays_built_when_a_later_one_fails(machine: Machi
     assert machine.built.count("flannel") == 2
 
 
+def test_a_build_ends_with_the_process_that_asked_for_it_and_the_next_one_is_whole(machine: Machine) -> None:
+    go = machine.path / "bin" / "go"
+    go.with_name("go.hang").touch()
+    code = f"""
+from pathlib import Path
+from drivers.release_sources import ensure_release
+from drivers.releases import Releases
+machine = Path({str(machine.path)!r})
+ensure_release(Releases(machine / "home" / "releases"), {VERSION!r}, machine / "cache")
+"""
+    asking = subprocess.Popen([sys.executable, "-c", code])
+    hanging = go.with_name("go.hanging")
+    until(lambda: hanging.exists() and bool(hanging.read_text().strip()))
+    building = Path("/proc") / hanging.read_text().strip()
+    assert building.exists()
+    asking.kill()
+    asking.wait()
+    until(lambda: not building.exists())
+    go.with_name("go.hang").unlink()
+    machine.add(build=True)
+    assert machine.sources().releases.verify() == {f"kubernetes {VERSION}": []}
+    assert not list((machine.path / "cache" / "builds").glob(".[wn]*"))
+
+
 def test_a_machine_without_go_is_told_where_to_get_it(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr("drivers.go_toolchain._USUAL_PLACE", "/nowhere/go")
@@ -352,6 +379,13 @@ def test_what_a_killed_add_left_is_cleared_away(machine: Machine) -> None:
         f"kubernetes-{VERSION}"
     ]
     assert releases.verify() == {f"kubernetes {VERSION}": []}
+
+
+def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
+    ends = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
 
 
 def _at_once(*calls: Callable[[], None]) -> None:
