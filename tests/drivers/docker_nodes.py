@@ -12,7 +12,9 @@ from conftest import RealHost
 from requests import RequestException
 
 from domain.allocation import node_address, uid_base
+from domain.clusters import SWARM
 from domain.nodes import Member, NodeFile, NodePlan, NodeRole, Stamp
+from domain.options import ClusterOptions
 from domain.secrets import Access
 from drivers.docker_client import Engines
 from drivers.images import NodeImages
@@ -79,7 +81,7 @@ def answers(engines: Engines, member: Member) -> bool:
 @asynccontextmanager
 async def docker_nodes(real: RealHost) -> AsyncIterator[DockerNodes]:
     """Make the nodes, under an authority of their own, and remove them at the end."""
-    image = await NodeImages().ensure(real.host)
+    image = await NodeImages().ensure(real.host, SWARM)
     pki = CertificatePki()
     authority = pki.authority("test")
     access = Access(authority.cert_pem, pki.client(authority, name="test"))
@@ -101,7 +103,7 @@ async def docker_nodes(real: RealHost) -> AsyncIterator[DockerNodes]:
         server = pki.server(authority, name=plan.name, names=[plan.name], addresses=[plan.address])
         nodes.plans.append(plan)
         nodes.members.append(Member(f"node-{index}", plan.name, role, plan.address))
-        nodes.files.append(list(node_files(plan, access.ca_pem, server)))
+        nodes.files.append(list(node_files(plan, ClusterOptions(), access.ca_pem, server)))
     try:
         await nodes.start_all()
         yield nodes
