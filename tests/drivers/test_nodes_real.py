@@ -12,6 +12,7 @@ import pytest
 from nodes_help import cut_before, in_node, plan_node
 from realhost import RealHost, prepared_host, run
 
+from domain.clusters import SWARM
 from domain.errors import CommandFailed, DiskFull, DockerSilent, HostNotReady, ImageUnavailable, NodeNotStarted
 from domain.nodes import NodeFile, NodePlan, Stamp
 from drivers.image_recipe import PROBE_IMAGE
@@ -180,7 +181,7 @@ async def test_a_docker_that_never_gets_ready_is_told_with_its_journal(plan: Nod
 
 async def test_a_full_pool_is_told_as_such(node_image: str) -> None:
     with prepared_host(pool_bytes=1536 * 2**20) as small:
-        image = await NodeImages().ensure(small.host)
+        image = await NodeImages().ensure(small.host, SWARM)
         fill(small.pool / "filler")
         with pytest.raises(DiskFull):
             await NODES.ensure(plan_node(small, image), [])

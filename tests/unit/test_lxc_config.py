@@ -8,7 +8,6 @@ import pytest
 
 from domain.hosts import Host
 from domain.nodes import NodeFile, NodePlan, NodeRole, Segment, Stamp
-from drivers import image_recipe
 from drivers.lxc_config import archive, config_text, machine_id, owner_text, parse_stamp, stamp_text
 
 STAMP = Stamp("demo", "cluster-1", "node-1", "d" * 64)
@@ -83,10 +82,3 @@ def test_owner_is_the_same_for_another_image_and_another_for_another_node() -> N
     assert stamp_text(dataclasses.replace(STAMP, image="e" * 64)).startswith(owner_text(STAMP))
     assert not stamp_text(dataclasses.replace(STAMP, node_id="node-12")).startswith(owner_text(STAMP))
     assert not stamp_text(dataclasses.replace(STAMP, node_id="node")).startswith(owner_text(STAMP))
-
-
-def test_image_digest_is_the_same_each_time_and_follows_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = image_recipe.digest()
-    assert image_recipe.digest() == before
-    monkeypatch.setattr(image_recipe, "PACKAGES", (*image_recipe.PACKAGES, "curl"))
-    assert image_recipe.digest() != before
