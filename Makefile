@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 PURGE ?=
+KUBERNETES ?=
+BENCH ?=
 # Only the unit tests need hypothesis. Its plugin imports it when a run ends, which CPython before 3.11.9 may stumble over
 # (python/cpython#106905).
 PYTEST := $(BIN)/pytest -p no:hypothesispytest
@@ -18,8 +20,8 @@ setup: ## Make the Python environment from the lock file
 test-packages: setup
 	@scripts/test_packages.sh
 
-demo: setup ## From nothing to a container's answer over a three-node Swarm cluster
-	@$(BIN)/python demo/demo.py
+demo: setup ## From nothing to a container's answer over a three-node Swarm cluster; KUBERNETES=1 for Kubernetes
+	@$(BIN)/python demo/demo.py $(if $(KUBERNETES),kubernetes,swarm)
 
 up: setup ## Start the service in the background
 	@$(BIN)/carinad up --background
@@ -48,8 +50,8 @@ drivers: test-packages ## Drivers on real LXC, Docker, nftables and btrfs
 e2e: test-packages ## The whole product on real parts
 	$(PYTEST) tests/e2e
 
-bench: test-packages ## Carina against the shortest shell script, side by side
-	@$(BIN)/python -m tests.bench
+bench: test-packages ## Carina against the shortest shell scripts, side by side; BENCH="--only kubernetes" for one of the two
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 histories: setup ## Record the workflow histories anew that the replay test reads
 	@$(BIN)/python tests/workflows/record_histories.py
