@@ -10,12 +10,14 @@ One code is one meaning, in the API, the CLI, the page and the Temporal UI::
      + MethodNotAllowed        405
      + UnsupportedVersion      406
      + Conflict                409
-     |  + NameTaken, ClusterBusy, KeyReused, SubnetOverlaps, OverlayExists
+     |  + NameTaken, ClusterBusy, KeyReused, SubnetOverlaps, OverlayExists, ReleaseMissing
      + BodyTooLarge            413
      + Unavailable             503  the service itself can't serve now
+     + StorageFull             507  the service's own disk has no room for what is sent
      + StepFailed              a step of an operation went wrong
-        + HostNotReady, ImageUnavailable, DiskFull, NoAddressLeft, NoRoom, NodeNotStarted, DockerSilent,
-          SwarmFailed, OverlayFailed, OverlayUnreachable, EncryptionUnsupported, CommandFailed
+        + HostNotReady, ImageUnavailable, ReleaseUnavailable, DiskFull, NoAddressLeft, NoRoom, NodeNotStarted,
+          DockerSilent, SwarmFailed, KubernetesFailed, OverlayFailed, OverlayUnreachable, EncryptionUnsupported,
+          PolicyNotEnforced, ImageLoadFailed, CommandFailed
      + SecretUnreadable        a sealed secret can't be opened
      + OperationLost, OperationCancelled
 """
@@ -171,6 +173,14 @@ class OverlayExists(Conflict):
     default_remedy = "Choose another name, or remove the overlay network that has it."
 
 
+class ReleaseMissing(Conflict):
+    """The service has no release of the version that a cluster is to be made of."""
+
+    code = "release-missing"
+    title = "The release is not there"
+    default_remedy = "Add it on the service's machine with 'carinad release add kubernetes VERSION'."
+
+
 class BodyTooLarge(CarinaError):  # noqa: N818
     """The request's body is longer than any request needs."""
 
@@ -188,6 +198,16 @@ class Unavailable(CarinaError):  # noqa: N818
     title = "The service can't serve this now"
     status = 503
     default_remedy = "Try again in a moment; /readyz says which part is missing."
+
+
+class StorageFull(CarinaError):  # noqa: N818
+    """The disk that the service keeps its own data on has no room for what was sent."""
+
+    code = "storage-full"
+    title = "The service's disk is full"
+    status = 507
+    retryable = False
+    default_remedy = "Make room on the disk of Carina's home, for example by removing images; then send it again."
 
 
 class StepFailed(CarinaError):  # noqa: N818
@@ -220,6 +240,15 @@ class ImageUnavailable(StepFailed):
     title = "The node image is not there"
     retryable = False
     default_remedy = "Restart the service ('carinad up'): it builds the image anew."
+
+
+class ReleaseUnavailable(StepFailed):
+    """A release could not be had, whole and true, from any of its sources."""
+
+    code = "release-unavailable"
+    title = "The release could not be added"
+    retryable = False
+    default_remedy = "Name a file or directory that has it: 'carinad release add NAME VERSION --from PATH'."
 
 
 class DiskFull(StepFailed):
@@ -272,6 +301,14 @@ class SwarmFailed(StepFailed):
     title = "Docker refused a change to the swarm"
 
 
+class KubernetesFailed(StepFailed):
+    """A part of a Kubernetes cluster did not come up, or refused a change."""
+
+    code = "kubernetes-failed"
+    title = "Kubernetes did not do what was asked"
+    default_remedy = "Create with ?retain=true and look at the journals of kubelet and kube-apiserver in the node."
+
+
 class OverlayFailed(StepFailed):
     """An overlay network could not be made or removed."""
 
@@ -296,6 +333,27 @@ class EncryptionUnsupported(StepFailed):
     status = 409
     retryable = False
     default_remedy = "Create the overlay without 'encrypted', or load the kernel's ESP modules (esp4, xfrm_user)."
+
+
+class PolicyNotEnforced(StepFailed):
+    """Nothing in the cluster enforces network policies, so an isolated namespace would not be isolated."""
+
+    code = "policy-not-enforced"
+    title = "Nothing enforces network policies in this cluster"
+    status = 409
+    retryable = False
+    default_remedy = (
+        "Install an enforcer of NetworkPolicy, such as kube-router's firewall beside flannel, "
+        "or Calico or Cilium in a cluster made with the network 'none'; then try again."
+    )
+
+
+class ImageLoadFailed(StepFailed):
+    """A node did not take a container image."""
+
+    code = "image-load-failed"
+    title = "A node did not take the image"
+    default_remedy = "Check that the archive loads elsewhere ('docker load'), and that the node has room; then try again."
 
 
 class SecretUnreadable(CarinaError):  # noqa: N818
