@@ -1,6 +1,6 @@
 """The HTTP application (Carina API 1.0)."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -13,26 +13,33 @@ from starlette.middleware.gzip import GZipMiddleware
 from api import errors, openapi
 from api.context import Parts
 from api.launcher import START_TIMEOUT_S, Launcher
-from api.middleware import BodyLimit, Gate, HeadAsGet, RequestContext
-from api.ports import Probe, Starter, Tokens, Unsealer
-from api.routes import clusters, operations, overlays
+from api.middleware import MAX_UPLOAD_BYTES, BodyLimit, Gate, HeadAsGet, RequestContext
+from api.ports import Credentials, Probe, Releases, Starter, Tokens
+from api.routes import clusters, images, operations, overlays
 from api.routes.system import VERSION, system_router
 from api.waits import Waits
+from domain.clusters import ClusterType, cluster_types
+from store.archives import ArchiveFolder
 
 
 @dataclass(frozen=True, slots=True)
 class ApiDependencies:
     """What the app is made of.
 
-    `probes` are asked by /readyz, by name; `start_timeout_s` bounds one call to Temporal.
+    `types` are what clusters can be made of, where there is a release of them. `probes` are asked by /readyz, by name;
+    `start_timeout_s` bounds one call to Temporal, `max_upload_bytes` an archive of container images.
     """
 
     engine: Engine
     tokens: Tokens
     starter: Starter
-    vault: Unsealer
+    credentials: Credentials
+    archives: ArchiveFolder
+    releases: Releases
+    types: Sequence[ClusterType] = field(default_factory=cluster_types)
     probes: Mapping[str, Probe] = field(default_factory=dict)
     start_timeout_s: float = START_TIMEOUT_S
+    max_upload_bytes: int = MAX_UPLOAD_BYTES
 
 
 def create_app(deps: ApiDependencies) -> FastAPI:
@@ -59,17 +66,19 @@ def create_app(deps: ApiDependencies) -> FastAPI:
             Middleware(HeadAsGet),
             Middleware(GZipMiddleware),
             Middleware(Gate, tokens=deps.tokens),
-            Middleware(BodyLimit),
+            Middleware(BodyLimit, max_upload_bytes=deps.max_upload_bytes),
         ],
     )
-    app.state.parts = Parts(deps.engine, launcher, deps.vault, Waits())
+    app.state.parts = Parts(
+        deps.engine, launcher, deps.credentials, deps.archives, deps.releases, tuple(deps.types), Waits()
+    )
     errors.install(app)
     openapi.install(app)
     app.include_router(system_router(deps.probes))
     # The gate checks the token before anything is read; this only tells the documentation of it.
     token = Security(APIKeyHeader(name="X-Auth-Token", auto_error=False))
     guarded = APIRouter(dependencies=[token])
-    for router in (clusters.router, overlays.router, operations.router):
+    for router in (clusters.router, overlays.router, images.router, operations.router):
         guarded.include_router(router)
     app.include_router(guarded)
     return app

@@ -43,6 +43,8 @@ _REMEDIES: Mapping[str, str] = {
     "bool_parsing": "Send true or false.",
     "string_type": "Send a string.",
     "model_attributes_type": "Send a JSON object, with 'Content-Type: application/json'.",
+    "list_type": "Send a list.",
+    "extra_forbidden": "Leave it out, or check how it is spelt.",
     "dict_type": "Send a JSON object, with 'Content-Type: application/json'.",
 }
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

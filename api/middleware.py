@@ -14,6 +14,9 @@ from api.ports import Tokens
 from domain.errors import BodyTooLarge, CarinaError, Unauthorized, UnsupportedVersion
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_UPLOAD_BYTES = 20 * 1024**3
+_UPLOADS = re.compile(r"/clusters/[^/]+/images")
+"""The only paths whose POST takes more than a small body: it goes to the disk as it comes."""
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 """Paths that anyone may read, without a token; so are the documentation's parts under /docs/."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -122,20 +125,22 @@ def _check_version(headers: Headers) -> None:
 
 
 class BodyLimit:
-    """Refuses bodies above `max_bytes`, told by Content-Length or counted as they come."""
+    """Refuses bodies above a limit, told by Content-Length or counted as they come. Uploads have one of their own."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES, max_upload_bytes: int = MAX_UPLOAD_BYTES) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_upload_bytes = max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI 3)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        detail = f"A body may have {self._max_bytes} bytes."
+        limit = self._max_upload_bytes if _is_upload(scope) else self._max_bytes
+        detail = f"A body may have {limit} bytes here."
         length = Headers(scope=scope).get("content-length", "")
-        if length.isdigit() and int(length) > self._max_bytes:
+        if length.isdigit() and int(length) > limit:
             await error_response([BodyTooLarge(detail)], scope, headers={"Connection": "close"})(scope, receive, send)
             return
         received = 0
@@ -144,8 +149,12 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_bytes:
+            if received > limit:
                 raise HTTPException(BodyTooLarge.status, detail, {"Connection": "close"})
             return message
 
         await self._app(scope, receive_counted, send)
+
+
+def _is_upload(scope: Scope) -> bool:
+    return scope["method"] == "POST" and _UPLOADS.fullmatch(scope["path"]) is not None

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 DESCRIPTION = """\
-Docker Swarm clusters on your own bare-metal Linux hosts, in seconds.
+Docker Swarm and Kubernetes clusters on your own bare-metal Linux hosts, in seconds.
 
 Send the token as `X-Auth-Token`, and, if you like, `API-Version: rax:container 1.0`. Changes are accepted at once with
 status 202; the `Location` header names the operation to watch. Every error has the same body: code, title, detail,
@@ -19,6 +19,7 @@ what to do about it, and the request id that the service's log has it under.
 TAGS = [
     {"name": "clusters", "description": "Clusters, their nodes and their credentials."},
     {"name": "overlay networks", "description": "Networks on which a cluster's containers meet across nodes."},
+    {"name": "container images", "description": "Images that all nodes of a cluster have, without a registry."},
     {"name": "operations", "description": "Changes, step by step."},
     {"name": "system", "description": "Open to anyone, without a token."},
 ]

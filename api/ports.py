@@ -1,6 +1,7 @@
 """What the API needs of the outside world, beside the store. `worker.wiring` joins the parts."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -42,11 +43,33 @@ class Starter(Protocol):
         ...
 
 
-class Unsealer(Protocol):
-    """The part of the vault that the API uses."""
+class Issued(Protocol):
+    """Credentials that were made for one person."""
 
-    def open(self, sealed: bytes, *, context: str) -> bytes:
-        """Return the secret; raise `CarinaError` if it was sealed under another key or context, or altered."""
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """The files of the archive, by name."""
+        ...
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the certificate among them ends; None is with the cluster."""
+        ...
+
+
+class Credentials(Protocol):
+    """Makes what people reach clusters' native APIs with."""
+
+    def issue(self, cluster_id: str, *, person: str, lifetime: timedelta | None) -> Issued:
+        """Make credentials for `person`, for as long as is usual without `lifetime`; raise `NotFound`, `NotReady`."""
+        ...
+
+
+class Releases(Protocol):
+    """Says which orchestrators clusters can be made of now."""
+
+    def has(self, coe: str, version: str) -> bool:
+        """Return whether the orchestrator can be had in that version."""
         ...
 
 

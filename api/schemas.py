@@ -1,39 +1,27 @@
-"""What goes over the wire: the contract's fields, and ours beside them."""
+"""What is answered: the contract's fields, and ours beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StrictBool, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.json_schema import WithJsonSchema
 
 from domain.clusters import ClusterStatus, Health
+from domain.images import ImageState
 from domain.nodes import NodeRole, NodeState
 from domain.operations import OperationKind, OperationState, StepState
+from domain.options import ClusterOptions
 from domain.overlays import OverlayState
 
 
-def _to_rfc3339(moment: datetime) -> str:
+def to_rfc3339(moment: datetime) -> str:
+    """Return a time as it is written on the wire."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _type_id(value: object) -> int:
-    """Take a cluster type's id as clients send it: a number, or a number in quotes."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_TYPE_DIGITS:
-        return int(value)
-    raise ValueError("a cluster type's id is a whole number, such as 22")
-
-
-_MAX_TYPE_DIGITS = 9
-Moment = Annotated[datetime, PlainSerializer(_to_rfc3339), WithJsonSchema({"type": "string", "format": "date-time"})]
+Moment = Annotated[datetime, PlainSerializer(to_rfc3339), WithJsonSchema({"type": "string", "format": "date-time"})]
 """A time on the wire: RFC 3339, UTC, milliseconds, with a Z."""
-TypeId = Annotated[
-    int,
-    BeforeValidator(_type_id),
-    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "pattern": "^[0-9]+$"}]}),
-]
 
 
 class Answer(BaseModel):
@@ -48,6 +36,7 @@ class ClusterTypeOut(Answer):
     id: int
     name: str
     coe: str
+    version: str
     host_type: str
     active: bool
 
@@ -59,6 +48,36 @@ class ConditionOut(Answer):
     message: str
     since: str
     node: str | None
+
+
+class CapabilityOut(Answer):
+    """Something that a cluster was found to do, or not to do, by trying."""
+
+    name: str
+    works: bool
+    detail: str
+    verified_at: Moment
+
+
+class OptionsOut(Answer):
+    """What was chosen for a cluster. The networks are those of Kubernetes; `registry_mirrors` are URLs by registry."""
+
+    network: str | None
+    pod_subnet: str | None
+    service_subnet: str | None
+    registry_mirrors: Mapping[str, str]
+    insecure_registries: Sequence[str]
+
+
+def _options(options: ClusterOptions) -> OptionsOut:
+    """Put a cluster's options into the wire's words: a Swarm has no pods, so none of what is theirs."""
+    return OptionsOut(
+        network=options.network if options.pod_subnet else None,
+        pod_subnet=options.pod_subnet or None,
+        service_subnet=options.service_subnet or None,
+        registry_mirrors=dict(options.registry_mirrors),
+        insecure_registries=options.insecure_registries,
+    )
 
 
 class ErrorOut(Answer):
@@ -82,6 +101,8 @@ class ClusterOut(Answer):
     updated_at: Moment
     health: Health
     conditions: Sequence[ConditionOut]
+    capabilities: Sequence[CapabilityOut]
+    options: Annotated[OptionsOut, BeforeValidator(_options)]
     error: ErrorOut | None
     endpoint: str | None
     subnet: str | None
@@ -102,21 +123,33 @@ class NodeOut(Answer):
 
 
 class OverlayOut(Answer):
-    """An overlay network of a cluster. `mtu` is in bytes."""
+    """An overlay network of a cluster; without a subnet, a namespace that exposes `services`. `mtu` is in bytes."""
 
     name: str
-    subnet: str
+    subnet: str | None
     mtu: int
     attachable: bool
     encrypted: bool
+    services: Sequence[str]
     state: OverlayState
     error: ErrorOut | None
     verified_at: Moment | None
     created_at: Moment
 
 
+class ImageOut(Answer):
+    """An archive of container images that was loaded into a cluster. `digest` is that of the archive's bytes."""
+
+    digest: str
+    names: Sequence[str]
+    size_bytes: int
+    state: ImageState
+    error: ErrorOut | None
+    created_at: Moment
+
+
 class StepOut(Answer):
-    """One attempt of one step of an operation."""
+    """One attempt of one step of an operation. `note` is what people should know of how it went."""
 
     name: str
     title: str
@@ -125,6 +158,7 @@ class StepOut(Answer):
     attempt: int
     state: StepState
     error: ErrorOut | None
+    note: str | None
     started_at: Moment
     ended_at: Moment | None
 
@@ -177,6 +211,13 @@ class OverlayListOut(Answer):
     """Overlay networks of a cluster, by name."""
 
     overlays: Sequence[OverlayOut]
+    links: Sequence[Link]
+
+
+class ImageListOut(Answer):
+    """Images that were loaded into a cluster, oldest first, all of them."""
+
+    images: Sequence[ImageOut]
     links: Sequence[Link]
 
 
@@ -234,41 +275,3 @@ class ErrorsOut(Answer):
     """What every error is answered with."""
 
     errors: Sequence[ErrorItemOut]
-
-
-class CreateClusterIn(BaseModel):
-    """A cluster to be made. Fields that are not known are ignored."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "demo", "cluster_type_id": 22, "node_count": 3}]}
-    )
-
-    name: StrictStr = Field(description="Letters, digits and inner hyphens; unique without regard to case.")
-    cluster_type_id: TypeId
-    node_count: StrictInt = 1
-
-
-class ResizeIn(BaseModel):
-    """How many nodes a cluster is to have."""
-
-    node_count: StrictInt
-
-
-class TaskIn(BaseModel):
-    """A change to a cluster."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"type": "resize", "input": {"node_count": 3}}]})
-
-    type: Literal["resize"]
-    input: ResizeIn
-
-
-class CreateOverlayIn(BaseModel):
-    """An overlay network to be made. Without `subnet`, Carina chooses one."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "back", "subnet": "10.48.7.0/24"}]})
-
-    name: StrictStr
-    subnet: StrictStr | None = None
-    attachable: StrictBool = True
-    encrypted: StrictBool = False

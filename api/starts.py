@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from domain.operations import OperationKind
+from domain.overlays import DEFAULT_OVERLAY
 from store.views import OperationView
 from workflows import names
+
+_SHOWN_OF_DIGEST = len("sha256:") + 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,12 @@ def _cluster_start(operation: OperationView) -> Start:
         case OperationKind.CREATE:
             count = _number(operation, "node_count")
             workflow = names.CREATE_CLUSTER
-            change = names.CreateClusterInput(*base, node_count=count, retain=operation.params.get("retain") is True)
+            change = names.CreateClusterInput(
+                *base,
+                node_count=count,
+                retain=operation.params.get("retain") is True,
+                overlay=str(operation.params.get("overlay", DEFAULT_OVERLAY)),
+            )
             summary = f"Create cluster {name} with {_nodes(count)}"
         case OperationKind.GROW:
             count = _number(operation, "add")
@@ -54,6 +62,13 @@ def _cluster_start(operation: OperationView) -> Start:
             change = names.ConfigureOverlayInput(*base, overlay=overlay, remove=True)
             workflow = names.CONFIGURE_OVERLAY
             summary = f"Remove overlay network {overlay} of cluster {name}"
+        case OperationKind.LOAD_IMAGE:
+            digest = str(operation.params["digest"])
+            workflow, change = names.LOAD_IMAGE, names.LoadImageInput(*base, digest=digest)
+            summary = f"Load image {digest[:_SHOWN_OF_DIGEST]} into cluster {name}"
+        case OperationKind.HEAL:
+            workflow, change = names.HEAL_CLUSTER, names.HealClusterInput(*base)
+            summary = f"Start the stopped nodes of cluster {name}"
         case _:
             workflow, change = names.DELETE_CLUSTER, names.DeleteClusterInput(*base)
             summary = f"Delete cluster {name}"

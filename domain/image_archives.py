@@ -121,7 +121,7 @@ def _oci_names(content: _Content) -> Iterator[str]:
         if not isinstance(annotations, Mapping):
             raise _none("Its index.json has annotations that are no object")
         name = annotations.get(_FULL_NAME) or annotations.get(_REF_NAME)
-        if name is not None:
+        if name:
             yield _checked(name)
 
 

@@ -16,14 +16,17 @@ from domain.images import is_digest
 
 _NEW = ".new-"
 _ABANDONED_S = 24 * 3600
+RESERVE_BYTES = 256 * 1024 * 1024
+"""So much of the disk is left free: Carina's database may be on it."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class IncomingArchive:
     """An archive that is being written. It is nobody's, and goes with the `with` block, until it is kept."""
 
-    def __init__(self, root: Path, path: Path, file: FileIO) -> None:
+    def __init__(self, root: Path, path: Path, file: FileIO, *, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._root = root
+        self._reserve_bytes = reserve_bytes
         self._path = path
         self._hash = hashlib.sha256()
         self.file = file
@@ -34,8 +37,10 @@ class IncomingArchive:
         """The digest of what was written so far."""
         return f"sha256:{self._hash.hexdigest()}"
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | bytearray) -> None:
         """Append to it; raise `StorageFull`."""
+        if shutil.disk_usage(self._root).free < self._reserve_bytes + len(chunk):
+            raise _full(self._root)
         rest = memoryview(chunk)
         with _room_for(self._root):
             while rest:
@@ -67,8 +72,9 @@ class IncomingArchive:
 class ArchiveFolder:
     """Keeps archives under `root`: `<cluster's id>/<sha256>.tar`. Every call blocks. Fits the port `Archives`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._root = root
+        self._reserve_bytes = reserve_bytes
 
     @contextmanager
     def incoming(self) -> Iterator[IncomingArchive]:
@@ -83,7 +89,7 @@ class ArchiveFolder:
             file = FileIO(path, "x+", opener=lambda name, flags: os.open(name, flags, 0o600))
         try:
             with file:
-                yield IncomingArchive(self._root, path, file)
+                yield IncomingArchive(self._root, path, file, reserve_bytes=self._reserve_bytes)
         finally:
             path.unlink(missing_ok=True)
 
@@ -136,8 +142,12 @@ def _room_for(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise StorageFull(f"{root} has no room left for the archive.") from error
+            raise _full(root) from error
         raise
+
+
+def _full(root: Path) -> StorageFull:
+    return StorageFull(f"{root} has no room left for the archive.")
 
 
 def _sync_directory(path: Path) -> None:

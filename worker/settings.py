@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.clusters import DEFAULT_KUBERNETES
 from domain.instance import PREFIX
 
 
@@ -44,6 +45,13 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         description="Size in bytes of the storage pool's file. 0: most of what the disk has free, at most 200 GiB.",
+    )
+    kubernetes: dict[int, str] = Field(
+        default=dict(DEFAULT_KUBERNETES),
+        description="Versions of Kubernetes to make clusters of, by cluster type id, as JSON. Each needs its release.",
+    )
+    max_upload_bytes: int = Field(
+        default=20 * 1024**3, ge=1, description="The most bytes that an archive of container images may have."
     )
     cache: Path = Field(
         default=Path("/var/cache/carina"), description="Directory of node images and builds, shared by instances."

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api import paging
+from api.bodies import CreateClusterIn, TaskIn
 from api.context import InContext
 from api.idempotency import KeyHeader, key_of
 from api.ids import ClusterId, check_marker
@@ -14,21 +15,26 @@ from api.schemas import (
     ClusterOut,
     ClusterTypeListOut,
     ClusterTypeOut,
-    CreateClusterIn,
     NodeListOut,
     NodeOut,
-    TaskIn,
+    to_rfc3339,
 )
 from api.services import clusters, credentials
-from domain.clusters import CLUSTER_TYPES
+from domain.options import AskedOptions
 
+LifetimeS = Annotated[
+    int | None,
+    Query(
+        ge=60, le=30 * 24 * 3600, description="How many seconds the certificate lasts; a day on Kubernetes if not said."
+    ),
+]
 router = APIRouter(tags=["clusters"])
 
 
 @router.get("/cluster_types", summary="List what clusters can be made of", responses=errors())
-async def list_cluster_types() -> ClusterTypeListOut:
+async def list_cluster_types(context: InContext) -> ClusterTypeListOut:
     """Return every cluster type; one that is not active can't be chosen for new clusters."""
-    return ClusterTypeListOut(cluster_types=[ClusterTypeOut.model_validate(kind) for kind in CLUSTER_TYPES.values()])
+    return ClusterTypeListOut(cluster_types=[ClusterTypeOut.model_validate(kind) for kind in context.parts.types])
 
 
 @router.get("/clusters", summary="List clusters", responses=errors(400))
@@ -60,6 +66,7 @@ async def create_cluster(
         type_id=body.cluster_type_id,
         node_count=body.node_count,
         retain=retain,
+        options=AskedOptions() if body.options is None else body.options.asked(),
         idempotency=key_of(key, "/clusters", body, retain=retain),
     )
     point_to_operation(response, accepted)
@@ -115,10 +122,19 @@ async def list_nodes(
     "/clusters/{cluster_id}/credentials/zip",
     summary="Get what it takes to reach the cluster's native API",
     response_class=Response,
-    responses={**errors(404), 200: {"content": {"application/zip": {}}, "description": "A flat archive of files."}},
+    responses={
+        **errors(400, 404),
+        200: {"content": {"application/zip": {}}, "description": "A flat archive of files."},
+    },
 )
-async def get_credentials(context: InContext, cluster_id: ClusterId) -> Response:
-    """Return an archive with certificates, the private key and scripts that set the environment."""
-    name, archive = await credentials.credentials_zip(context, cluster_id)
-    headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}.zip"'}
-    return Response(archive, media_type="application/zip", headers=headers)
+async def get_credentials(context: InContext, cluster_id: ClusterId, lifetime_s: LifetimeS = None) -> Response:
+    """Return an archive with certificates, the private key and scripts that set the environment.
+
+    They are made at each call, for the caller alone. The header Carina-Credentials-Expire says when the certificate
+    ends, if it ends before the cluster's own.
+    """
+    archive = await credentials.credentials_zip(context, cluster_id, lifetime_s)
+    headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{archive.cluster_name}.zip"'}
+    if archive.expires_at is not None:
+        headers["Carina-Credentials-Expire"] = to_rfc3339(archive.expires_at)
+    return Response(archive.content, media_type="application/zip", headers=headers)

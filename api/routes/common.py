@@ -12,6 +12,8 @@ _MEANINGS = {
     404: "There is no such thing, or not yet.",
     406: "The API-Version asked for is not served.",
     409: "The request is at odds with what there is, or another operation is changing the cluster.",
+    413: "The body is too large.",
+    507: "The service's disk has no room for what is sent.",
 }
 
 

@@ -64,6 +64,7 @@ def _step(step: StepView) -> StepOut:
         attempt=step.attempt,
         state=step.state,
         error=None if step.error is None else ErrorOut.model_validate(step.error),
+        note=step.note,
         started_at=step.started_at,
         ended_at=step.ended_at,
     )

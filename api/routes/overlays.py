@@ -3,23 +3,23 @@
 from fastapi import APIRouter, Response
 
 from api import paging
+from api.bodies import CreateOverlayIn
 from api.context import InContext
 from api.ids import ClusterId
 from api.routes.common import errors, point_to_operation
-from api.schemas import CreateOverlayIn, OverlayListOut, OverlayOut
+from api.schemas import OverlayListOut, OverlayOut
 from api.services import overlays
 from domain.errors import CarinaError, InvalidInput, NotFound
-from domain.overlays import check_overlay_name
+from domain.overlays import could_name_overlay
 
 router = APIRouter(tags=["overlay networks"])
 
 
 def _named(name: str, otherwise: CarinaError) -> str:
     """Return `name`; raise `otherwise` where no overlay network can have it."""
-    try:
-        return check_overlay_name(name)
-    except InvalidInput:
-        raise otherwise from None
+    if not could_name_overlay(name):
+        raise otherwise
+    return name
 
 
 @router.get("/clusters/{cluster_id}/overlays", summary="List overlay networks", responses=errors(400, 404))
@@ -46,7 +46,11 @@ async def list_overlays(
 async def create_overlay(
     context: InContext, cluster_id: ClusterId, body: CreateOverlayIn, response: Response
 ) -> OverlayOut:
-    """Accept an overlay network across the cluster's nodes; it is active once containers were seen to meet on it."""
+    """Accept an overlay network across the cluster's nodes; it is active once containers were seen to meet on it.
+
+    On Kubernetes it is a namespace that nothing else reaches but by its services; refused in its operation, as
+    `policy-not-enforced`, where nothing enforces that.
+    """
     accepted, overlay = await overlays.create_overlay(
         context,
         cluster_id,
@@ -54,6 +58,7 @@ async def create_overlay(
         subnet=body.subnet,
         attachable=body.attachable,
         encrypted=body.encrypted,
+        services=body.services,
     )
     point_to_operation(response, accepted)
     return OverlayOut.model_validate(overlay)

@@ -3,7 +3,9 @@
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Context
-from domain.clusters import check_name, check_node_count, find_type
+from domain.clusters import ClusterType, check_name, check_node_count, find_type
+from domain.errors import ReleaseMissing
+from domain.options import AskedOptions
 from store.views import Accepted, ClusterView, IdempotencyKey, NodeView, Page
 
 
@@ -30,21 +32,25 @@ async def create_cluster(
     type_id: int,
     node_count: int,
     retain: bool,
+    options: AskedOptions,
     idempotency: IdempotencyKey | None,
 ) -> Accepted:
     """Accept a new cluster; `retain` keeps the pieces of a create that fails.
 
-    Raises `InvalidInput`, `NameTaken`, `KeyReused`.
+    Raises `InvalidInput`, `NameTaken`, `KeyReused`, `SubnetOverlaps`, `ReleaseMissing`, `Unavailable`.
     """
+    kind = find_type(context.parts.types, type_id)
+    await run_in_threadpool(_check_release, context, kind)
     accepted = await run_in_threadpool(
         context.repository.accept_create,
         name=check_name(name),
-        cluster_type=find_type(type_id),
+        cluster_type=kind,
         node_count=check_node_count(node_count),
         retain=retain,
         idempotency=idempotency,
+        options=options,
     )
-    context.launcher.launch(accepted)
+    context.parts.launcher.launch(accepted)
     return accepted
 
 
@@ -53,12 +59,21 @@ async def resize_cluster(context: Context, cluster_id: str, node_count: int) -> 
     wanted = check_node_count(node_count, field="input.node_count")
     accepted = await run_in_threadpool(context.repository.accept_resize, cluster_id, wanted)
     if accepted is not None:
-        context.launcher.launch(accepted)
+        context.parts.launcher.launch(accepted)
     return accepted
 
 
 async def delete_cluster(context: Context, cluster_id: str, *, force: bool) -> Accepted:
     """Accept a cluster's end; `force` pushes a running change aside. Raises `NotFound`, `ClusterBusy`."""
     accepted = await run_in_threadpool(context.repository.accept_delete, cluster_id, force=force)
-    context.launcher.launch(accepted)
+    context.parts.launcher.launch(accepted)
     return accepted
+
+
+def _check_release(context: Context, kind: ClusterType) -> None:
+    if not context.parts.releases.has(kind.coe, kind.version):
+        raise ReleaseMissing(
+            f"The service has no release of {kind.coe} {kind.version}, which {kind.name} is made of.",
+            field="cluster_type_id",
+            remedy=f"Add it on the service's machine with 'carinad release add {kind.coe} {kind.version}'.",
+        )

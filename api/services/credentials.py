@@ -2,11 +2,13 @@
 
 import io
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Context
-from domain import archives
 from domain.clusters import ClusterStatus
 from domain.errors import NotReady
 
@@ -16,21 +18,34 @@ _REGULAR_FILE = 0o100000
 _NEVER_ACTIVE = frozenset({ClusterStatus.CREATING, ClusterStatus.ERROR})
 
 
-async def credentials_zip(context: Context, cluster_id: str) -> tuple[str, bytes]:
-    """Return the cluster's name and its archive; raise `NotFound`, and `NotReady` until it has been active."""
-    return await run_in_threadpool(_credentials_zip, context, cluster_id)
+@dataclass(frozen=True, slots=True, repr=False)
+class CredentialsArchive:
+    """The archive (zip), the name of the cluster that it is for, and when its certificate ends, if before that."""
+
+    cluster_name: str
+    content: bytes
+    expires_at: datetime | None
 
 
-def _credentials_zip(context: Context, cluster_id: str) -> tuple[str, bytes]:
+async def credentials_zip(context: Context, cluster_id: str, lifetime_s: int | None) -> CredentialsArchive:
+    """Make credentials for the caller, which last `lifetime_s` seconds, without it as long as is usual.
+
+    Raises `NotFound`, and `NotReady` until the cluster has been active.
+    """
+    return await run_in_threadpool(_credentials_zip, context, cluster_id, lifetime_s)
+
+
+def _credentials_zip(context: Context, cluster_id: str, lifetime_s: int | None) -> CredentialsArchive:
     cluster = context.repository.cluster(cluster_id)
-    sealed = None if cluster.status in _NEVER_ACTIVE else context.repository.sealed_credentials(cluster_id)
-    if sealed is None:
+    if cluster.status in _NEVER_ACTIVE:
         raise NotReady(f"Cluster {cluster.name} is {cluster.status}; it has credentials once it was active.")
-    files = archives.decode(context.vault.open(sealed, context=f"{cluster_id}/credentials"))
-    return cluster.name, _zip(files)
+    lifetime = None if lifetime_s is None else timedelta(seconds=lifetime_s)
+    person = context.repository.tenant_name()
+    issued = context.parts.credentials.issue(cluster.id, person=person, lifetime=lifetime)
+    return CredentialsArchive(cluster.name, _zip(issued.files), issued.expires_at)
 
 
-def _zip(files: dict[str, bytes]) -> bytes:
+def _zip(files: Mapping[str, bytes]) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):

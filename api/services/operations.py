@@ -24,4 +24,4 @@ async def wait_for_change(
 ) -> None:
     """Return once the operation's revision is another than `told`, or as `Waits` says; raise `NotFound`."""
     look = partial(context.repository.revision, operation_id)
-    await context.waits.for_change(look, told, wait_s=wait_s, gone=gone)
+    await context.parts.waits.for_change(look, told, wait_s=wait_s, gone=gone)

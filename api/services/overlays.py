@@ -1,9 +1,10 @@
 """Overlay networks of a cluster."""
 
+from collections.abc import Sequence
+
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Context
-from domain.overlays import check_overlay_name
 from store.views import Accepted, OverlayView, Page
 
 
@@ -13,23 +14,31 @@ async def list_overlays(context: Context, cluster_id: str, *, limit: int, marker
 
 
 async def create_overlay(
-    context: Context, cluster_id: str, *, name: str, subnet: str | None, attachable: bool, encrypted: bool
+    context: Context,
+    cluster_id: str,
+    *,
+    name: str,
+    subnet: str | None,
+    attachable: bool | None,
+    encrypted: bool | None,
+    services: Sequence[str] | None,
 ) -> tuple[Accepted, OverlayView]:
     """Accept a new overlay network; raises what `Repository.accept_overlay` raises."""
     accepted, overlay = await run_in_threadpool(
         context.repository.accept_overlay,
         cluster_id,
-        name=check_overlay_name(name),
+        name=name,
         subnet=subnet,
         attachable=attachable,
         encrypted=encrypted,
+        services=services,
     )
-    context.launcher.launch(accepted)
+    context.parts.launcher.launch(accepted)
     return accepted, overlay
 
 
 async def remove_overlay(context: Context, cluster_id: str, name: str) -> tuple[Accepted, OverlayView]:
     """Accept an overlay network's end; raise `NotFound`, `ClusterBusy`, `Conflict`."""
     accepted, overlay = await run_in_threadpool(context.repository.accept_overlay_removal, cluster_id, name)
-    context.launcher.launch(accepted)
+    context.parts.launcher.launch(accepted)
     return accepted, overlay

@@ -3,19 +3,20 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from sqlalchemy import Engine, text
 
 from api.launcher import Launcher
 from api.ports import AlreadyRunning, RunState
 from api.waits import Waits
-from domain.archives import encode
 from domain.errors import Unavailable
 from domain.hosts import CAP_ESP, Claim, HostState
 from domain.instance import Instance
-from drivers.vault import FileVault
 from store.hosts import ensure_local_host
 from store.records import StoreRecords
 from store.views import OperationView
@@ -29,7 +30,8 @@ HEADERS = {
     "Accept": "application/json",
     "Content-Type": "application/json",
 }
-TABLES = ("clusters", "operations", "nodes", "overlays", "secrets", "idempotency_keys", "steps")
+TABLES = ("clusters", "operations", "nodes", "overlays", "secrets", "idempotency_keys", "steps", "images")
+KUBERNETES_VERSION = "1.35.4"
 
 
 @dataclass
@@ -72,6 +74,37 @@ class FakeStarter:
             raise self.failures[operation.id]
 
 
+@dataclass(frozen=True)
+class FakeIssued:
+    """What was issued."""
+
+    files: Mapping[str, bytes]
+    expires_at: datetime | None
+
+
+@dataclass
+class FakeCredentials:
+    """Issues the same to all, and remembers for whom: cluster, person, lifetime."""
+
+    issued: list[tuple[str, str, timedelta | None]] = field(default_factory=list)
+    expires_at: datetime | None = None
+
+    def issue(self, cluster_id: str, *, person: str, lifetime: timedelta | None) -> FakeIssued:
+        self.issued.append((cluster_id, person, lifetime))
+        files = {"key.pem": b"a key", "ca.pem": b"an authority", "docker.env": b"DOCKER_HOST=tcp://x:1\n"}
+        return FakeIssued(files, self.expires_at)
+
+
+@dataclass
+class FakeReleases:
+    """Has the releases that a test says."""
+
+    there: set[tuple[str, str]]
+
+    def has(self, coe: str, version: str) -> bool:
+        return (coe, version) in self.there
+
+
 @dataclass
 class Testbed:
     """What a test of the API works with."""
@@ -79,33 +112,45 @@ class Testbed:
     __test__ = False
 
     http: httpx.AsyncClient
+    app: FastAPI
     engine: Engine
     starter: FakeStarter
     launcher: Launcher
     records: StoreRecords
-    vault: FileVault
-    waits: Waits
+    credentials: FakeCredentials
+    archives: Path
+    releases: FakeReleases
 
-    async def create(self, name: str = "demo", node_count: int = 1, **headers: str) -> dict[str, Any]:
+    @property
+    def waits(self) -> Waits:
+        waits = self.app.state.parts.waits
+        assert isinstance(waits, Waits)
+        return waits
+
+    async def create(
+        self, name: str = "demo", node_count: int = 1, *, type_id: int = 22, **headers: str
+    ) -> dict[str, Any]:
         response = await self.http.post(
-            "/clusters", json={"name": name, "cluster_type_id": 22, "node_count": node_count}, headers=headers
+            "/clusters", json={"name": name, "cluster_type_id": type_id, "node_count": node_count}, headers=headers
         )
         assert response.status_code == 202, response.text
         return dict(response.json())
 
-    async def active(self, name: str = "demo", node_count: int = 1) -> dict[str, Any]:
+    async def active(self, name: str = "demo", node_count: int = 1, *, type_id: int = 22) -> dict[str, Any]:
         """Create a cluster and do to its rows what its workflow would."""
-        cluster = await self.create(name, node_count)
+        cluster = await self.create(name, node_count, type_id=type_id)
         self.begin(cluster["operation_id"])
         self.records.reserve_nodes(cluster["operation_id"], node_count)
-        archive = encode({"key.pem": b"a key", "ca.pem": b"an authority", "docker.env": b"DOCKER_HOST=tcp://x:1\n"})
-        context = f"{cluster['id']}/credentials"
-        self.records.put_secret(cluster["id"], "credentials", self.vault.seal(archive, context=context))
         self.records.complete_operation(cluster["operation_id"])
         return await self.get(f"/clusters/{cluster['id']}")
 
     def begin(self, operation_id: str) -> None:
         assert self.records.begin_operation(operation_id, workflow_id="cluster", run_id=f"run-of-{operation_id}")
+
+    def complete(self, operation_id: str) -> None:
+        """Do to the rows what a workflow that succeeds would."""
+        self.begin(operation_id)
+        self.records.complete_operation(operation_id)
 
     async def get(self, path: str) -> dict[str, Any]:
         response = await self.http.get(path)

@@ -3,16 +3,29 @@ from pathlib import Path
 
 import httpx
 import pytest
-from api_testbed import HEADERS, TENANT, TOKEN, FakeStarter, Testbed, add_host, instance
+from api_testbed import (
+    HEADERS,
+    KUBERNETES_VERSION,
+    TENANT,
+    TOKEN,
+    FakeCredentials,
+    FakeReleases,
+    FakeStarter,
+    Testbed,
+    add_host,
+    instance,
+)
 from sqlalchemy import Engine
 
 from api.app import ApiDependencies, create_app
 from api.probes import database_probe
 from api.tokens import AdminToken, digest
-from drivers.vault import FileVault
+from store.archives import ArchiveFolder
 from store.engine import make_engine
 from store.migrate import upgrade
 from store.records import StoreRecords
+
+MAX_UPLOAD_BYTES = 8 * 1024 * 1024
 
 
 @pytest.fixture(scope="session")
@@ -40,15 +53,20 @@ def engine(tmp_path: Path, empty_database: bytes) -> Iterator[Engine]:
 @pytest.fixture
 async def bed(engine: Engine, tmp_path: Path) -> AsyncIterator[Testbed]:
     starter = FakeStarter()
-    vault = FileVault(tmp_path / "vault-key")
+    credentials = FakeCredentials()
+    archives = tmp_path / "images"
+    releases = FakeReleases({("swarm", "26.1"), ("kubernetes", KUBERNETES_VERSION)})
     app = create_app(
         ApiDependencies(
             engine=engine,
             tokens=AdminToken(digest(TOKEN), TENANT),
             starter=starter,
-            vault=vault,
+            credentials=credentials,
+            archives=ArchiveFolder(archives, reserve_bytes=0),
+            releases=releases,
             probes={"database": database_probe(engine)},
             start_timeout_s=0.05,
+            max_upload_bytes=MAX_UPLOAD_BYTES,
         )
     )
     records = StoreRecords(engine, instance())
@@ -57,5 +75,5 @@ async def bed(engine: Engine, tmp_path: Path) -> AsyncIterator[Testbed]:
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://carina.test", headers=HEADERS
     ) as http:
-        yield Testbed(http, engine, starter, launcher, records, vault, app.state.parts.waits)
+        yield Testbed(http, app, engine, starter, launcher, records, credentials, archives, releases)
     await launcher.close()

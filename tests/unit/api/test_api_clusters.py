@@ -8,7 +8,7 @@ from api_testbed import HEADERS, MISSING, Testbed, problem
 from domain.errors import StepFailed
 
 CONTRACT_FIELDS = {"id", "name", "status", "node_count", "cluster_type", "created_at", "updated_at"}
-OWN_FIELDS = {"health", "conditions", "error", "endpoint", "subnet", "operation_id"}
+OWN_FIELDS = {"health", "conditions", "capabilities", "options", "error", "endpoint", "subnet", "operation_id"}
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -22,6 +22,7 @@ async def test_create_answers_at_once_with_the_cluster_and_where_its_operation_i
         "id": 22,
         "name": "Docker Swarm 26.1 on LXC",
         "coe": "swarm",
+        "version": "26.1",
         "host_type": "lxc",
         "active": True,
     }
@@ -32,7 +33,7 @@ async def test_create_answers_at_once_with_the_cluster_and_where_its_operation_i
     await bed.launcher.settle()
     (operation,) = bed.starter.started
     assert operation.id == cluster["operation_id"]
-    assert operation.params == {"node_count": 3, "retain": False}
+    assert operation.params == {"node_count": 3, "retain": False, "overlay": "carina"}
 
 
 async def test_create_takes_what_old_clients_send(bed: Testbed) -> None:
@@ -73,7 +74,7 @@ async def test_retain_reaches_the_operation(bed: Testbed) -> None:
     response = await bed.http.post("/clusters?retain=true", json={"name": "kept", "cluster_type_id": 22})
     assert response.status_code == 202
     await bed.launcher.settle()
-    assert bed.starter.started[0].params == {"node_count": 1, "retain": True}
+    assert bed.starter.started[0].params == {"node_count": 1, "retain": True, "overlay": "carina"}
 
 
 @pytest.mark.parametrize(
@@ -264,6 +265,9 @@ async def test_an_id_that_is_none_is_a_404_like_one_that_is_missing(bed: Testbed
         ("POST", "/overlays", {"name": "back"}),
         ("DELETE", "/overlays/carina", None),
         ("GET", "/credentials/zip", None),
+        ("GET", "/images", None),
+        ("POST", "/images", None),
+        ("DELETE", f"/images/sha256:{'0' * 64}", None),
     ],
 )
 async def test_a_missing_cluster_is_a_404_on_every_path(
@@ -369,6 +373,7 @@ async def test_a_bad_task_is_named_and_changes_nothing(bed: Testbed, task: dict[
         ("POST", "/tasks", {"type": "resize", "input": {"node_count": 2}}),
         ("POST", "/overlays", {"name": "back"}),
         ("DELETE", "/overlays/carina", None),
+        ("POST", "/images", None),
     ],
 )
 async def test_a_change_to_a_busy_cluster_names_the_operation(
@@ -431,5 +436,13 @@ async def test_a_forced_delete_is_accepted_while_temporal_is_away(bed: Testbed) 
 
 
 async def test_cluster_types_are_listed(bed: Testbed) -> None:
-    (kind,) = (await bed.get("/cluster_types"))["cluster_types"]
-    assert kind == {"id": 22, "name": "Docker Swarm 26.1 on LXC", "coe": "swarm", "host_type": "lxc", "active": True}
+    kubernetes, swarm = (await bed.get("/cluster_types"))["cluster_types"]
+    assert swarm == {
+        "id": 22,
+        "name": "Docker Swarm 26.1 on LXC",
+        "coe": "swarm",
+        "version": "26.1",
+        "host_type": "lxc",
+        "active": True,
+    }
+    assert (kubernetes["id"], kubernetes["coe"], kubernetes["version"]) == (20, "kubernetes", "1.35.4")

@@ -21,6 +21,9 @@ PATHS = [
     ("POST", f"/clusters/{MISSING}/overlays"),
     ("DELETE", f"/clusters/{MISSING}/overlays/carina"),
     ("GET", f"/clusters/{MISSING}/credentials/zip"),
+    ("GET", f"/clusters/{MISSING}/images"),
+    ("POST", f"/clusters/{MISSING}/images"),
+    ("DELETE", f"/clusters/{MISSING}/images/sha256:{'0' * 64}"),
     ("GET", f"/operations/{MISSING}"),
     ("GET", "/no/such/path"),
 ]

@@ -16,6 +16,7 @@ FIELDS = {
     "started_at",
     "ended_at",
 }
+STEP_FIELDS = {"name", "title", "node", "host", "attempt", "state", "error", "note", "started_at", "ended_at"}
 
 
 async def test_an_operation_shows_every_attempt_of_every_step(bed: Testbed) -> None:
@@ -24,14 +25,15 @@ async def test_an_operation_shows_every_attempt_of_every_step(bed: Testbed) -> N
     bed.begin(operation_id)
     bed.records.step_started(operation_id, "1", name="ensure_node", node="demo-1", host="machine", attempt=1)
     failure = CommandFailed("lxc-start ended with status 1").record()
-    bed.records.step_ended(operation_id, "1", attempt=1, error=failure)
+    bed.records.step_ended(operation_id, "1", attempt=1, error=failure, note="A second try helps.")
     bed.records.step_started(operation_id, "1", name="ensure_node", node="demo-1", host="machine", attempt=2)
     operation = await bed.get(f"/operations/{operation_id}")
     assert set(operation) == FIELDS | {"steps", "revision"}
     assert (operation["kind"], operation["state"], operation["cluster_id"]) == ("create", "running", cluster["id"])
     assert operation["run_id"] == f"run-of-{operation_id}"
     first, second = operation["steps"]
-    assert set(first) == {"name", "title", "node", "host", "attempt", "state", "error", "started_at", "ended_at"}
+    assert set(first) == STEP_FIELDS
+    assert (first["note"], second["note"]) == ("A second try helps.", None)
     assert (first["title"], first["node"], first["host"]) == ("Start the node", "demo-1", "machine")
     assert (first["attempt"], first["state"], first["error"]["code"]) == (1, "failed", "command-failed")
     assert first["ended_at"].endswith("Z")

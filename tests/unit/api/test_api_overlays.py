@@ -7,6 +7,7 @@ FIELDS = {
     "mtu",
     "attachable",
     "encrypted",
+    "services",
     "state",
     "error",
     "verified_at",
@@ -57,6 +58,8 @@ async def test_a_subnet_is_chosen_where_none_is_given(bed: Testbed) -> None:
         ({"name": "back", "attachable": "yes"}, 400, "invalid-input", "attachable"),
         ({"name": "back", "encrypted": 1}, 400, "invalid-input", "encrypted"),
         ({"name": "back", "encrypted": True}, 409, "encryption-unsupported", None),
+        ({"name": "back", "services": ["web:80"]}, 400, "invalid-input", "services"),
+        ({"name": "back", "services": []}, 400, "invalid-input", "services"),
     ],
 )
 async def test_a_bad_overlay_is_named_and_changes_nothing(
@@ -122,4 +125,70 @@ async def test_a_missing_overlay_is_a_404(bed: Testbed, name: str) -> None:
     before = bed.rows()
     error = problem(await bed.http.delete(f"/clusters/{cluster['id']}/overlays/{name}"), 404)
     assert error["code"] == "not-found"
+    assert bed.rows() == before
+
+
+async def test_on_kubernetes_an_overlay_is_a_namespace_with_services(bed: Testbed) -> None:
+    cluster = await bed.active(type_id=20)
+    (pods,) = (await bed.get(f"/clusters/{cluster['id']}/overlays"))["overlays"]
+    assert (pods["name"], pods["subnet"], pods["mtu"], pods["services"]) == ("carina", "10.244.0.0/16", 1500, [])
+    response = await bed.http.post(
+        f"/clusters/{cluster['id']}/overlays", json={"name": "shop", "services": ["web:80", "api:8080"]}
+    )
+    assert response.status_code == 202
+    shop = response.json()
+    assert set(shop) == FIELDS
+    assert (shop["subnet"], shop["services"], shop["state"]) == (None, ["web:80", "api:8080"], "pending")
+    bed.complete(response.headers["Location"].removeprefix("/operations/"))
+    for name in ("host", "ingress"):  # names that only Docker keeps for itself
+        made = await bed.http.post(f"/clusters/{cluster['id']}/overlays", json={"name": name})
+        assert made.status_code == 202
+        bed.complete(made.headers["Location"].removeprefix("/operations/"))
+        assert (await bed.http.delete(f"/clusters/{cluster['id']}/overlays/{name}")).status_code == 202
+        bed.complete((await bed.get(f"/clusters/{cluster['id']}"))["operation_id"])
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": "shop", "subnet": "10.50.0.0/24"}, "subnet"),
+        ({"name": "shop", "attachable": True}, "attachable"),
+        ({"name": "shop", "attachable": False}, "attachable"),
+        ({"name": "shop", "encrypted": False}, "encrypted"),
+        ({"name": "Shop"}, "name"),
+        ({"name": "a_b"}, "name"),
+        ({"name": "a.b"}, "name"),
+        ({"name": "-a"}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "x" * 64}, "name"),
+        ({"name": "default"}, "name"),
+        ({"name": "kube-system"}, "name"),
+        ({"name": "carina-x"}, "name"),
+        ({"name": "carina"}, "name"),
+        ({"name": "shop", "services": ["web"]}, "services"),
+        ({"name": "shop", "services": ["web:0"]}, "services"),
+        ({"name": "shop", "services": ["web:65536"]}, "services"),
+        ({"name": "shop", "services": ["web:080"]}, "services"),
+        ({"name": "shop", "services": ["Web:80"]}, "services"),
+        ({"name": "shop", "services": ["1web:80"]}, "services"),
+        ({"name": "shop", "services": [f"{'x' * 64}:80"]}, "services"),
+        ({"name": "shop", "services": ["web:80", "web:81"]}, "services"),
+        ({"name": "shop", "services": [f"s{number}:80" for number in range(17)]}, "services"),
+        ({"name": "shop", "services": "web:80"}, "services"),
+        ({"name": "shop", "services": [80]}, "services.0"),
+    ],
+)
+async def test_a_bad_namespace_is_named_and_changes_nothing(bed: Testbed, body: dict[str, object], field: str) -> None:
+    cluster = await bed.active(type_id=20)
+    before = bed.rows()
+    error = problem(await bed.http.post(f"/clusters/{cluster['id']}/overlays", json=body), 400)
+    assert (error["code"], error["field"]) == ("invalid-input", field)
+    assert bed.rows() == before
+
+
+async def test_the_pod_network_of_a_kubernetes_cluster_stays(bed: Testbed) -> None:
+    cluster = await bed.active(type_id=20)
+    before = bed.rows()
+    error = problem(await bed.http.delete(f"/clusters/{cluster['id']}/overlays/carina"), 409)
+    assert error["code"] == "conflict"
     assert bed.rows() == before

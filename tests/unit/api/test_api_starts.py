@@ -32,10 +32,38 @@ OPERATION = OperationView(
     [
         (
             OperationKind.CREATE,
-            {"node_count": 3, "retain": True},
+            {"node_count": 3, "retain": True, "overlay": "carina"},
             "CreateCluster",
-            names.CreateClusterInput(*BASE, node_count=3, retain=True),
+            names.CreateClusterInput(*BASE, node_count=3, retain=True, overlay="carina"),
             "Create cluster demo with 3 nodes",
+        ),
+        (
+            OperationKind.CREATE,
+            {"node_count": 1, "retain": False, "overlay": ""},
+            "CreateCluster",
+            names.CreateClusterInput(*BASE, node_count=1, retain=False, overlay=""),
+            "Create cluster demo with 1 node",
+        ),
+        (
+            OperationKind.CREATE,  # accepted by an earlier version
+            {"node_count": 1, "retain": False},
+            "CreateCluster",
+            names.CreateClusterInput(*BASE, node_count=1, retain=False, overlay="carina"),
+            "Create cluster demo with 1 node",
+        ),
+        (
+            OperationKind.LOAD_IMAGE,
+            {"digest": f"sha256:{'ab' * 32}"},
+            "LoadImage",
+            names.LoadImageInput(*BASE, digest=f"sha256:{'ab' * 32}"),
+            "Load image sha256:abababababab into cluster demo",
+        ),
+        (
+            OperationKind.HEAL,
+            {},
+            "HealCluster",
+            names.HealClusterInput(*BASE),
+            "Start the stopped nodes of cluster demo",
         ),
         (
             OperationKind.GROW,
@@ -98,7 +126,7 @@ def test_a_host_is_prepared_under_its_own_workflow_id() -> None:
 
 
 def test_every_kind_of_operation_has_a_workflow() -> None:
-    params = {"node_count": 1, "retain": False, "add": 1, "remove": 1, "overlay": "back"}
+    params = {"node_count": 1, "retain": False, "add": 1, "remove": 1, "overlay": "back", "digest": "sha256:0"}
     started = {start_of(replace(OPERATION, kind=kind, params=params, host_id="h")).workflow for kind in OperationKind}
     assert started == {
         "CreateCluster",
@@ -106,6 +134,8 @@ def test_every_kind_of_operation_has_a_workflow() -> None:
         "ShrinkCluster",
         "DeleteCluster",
         "ConfigureOverlay",
+        "LoadImage",
+        "HealCluster",
         "PrepareHost",
     }
 

@@ -81,6 +81,8 @@ async def test_the_description_names_every_path_and_only_errors_that_happen(bed:
         "/clusters/{cluster_id}/credentials/zip",
         "/clusters/{cluster_id}/overlays",
         "/clusters/{cluster_id}/overlays/{name}",
+        "/clusters/{cluster_id}/images",
+        "/clusters/{cluster_id}/images/{digest}",
         "/clusters/{cluster_id}/operations",
         "/operations/{operation_id}",
     }

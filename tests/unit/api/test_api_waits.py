@@ -36,11 +36,11 @@ async def test_every_change_gives_another_revision_and_the_cheap_look_finds_the_
     first = {"name": "ensure_node", "node": "demo-1", "host": "machine"}
     changes = [
         lambda: bed.records.step_started(name, "1", **first, attempt=1),
-        lambda: bed.records.step_ended(name, "1", attempt=1, error=failure),
+        lambda: bed.records.step_ended(name, "1", attempt=1, error=failure, note=None),
         lambda: bed.records.step_started(name, "1", **first, attempt=2),
         lambda: bed.records.step_started(name, "1", **first, attempt=3),  # the second is lost
-        lambda: bed.records.step_ended(name, "1", attempt=2, error=None),  # and is heard of after all
-        lambda: bed.records.step_ended(name, "1", attempt=3, error=None),
+        lambda: bed.records.step_ended(name, "1", attempt=2, error=None, note=None),  # and is heard of after all
+        lambda: bed.records.step_ended(name, "1", attempt=3, error=None, note=None),
         lambda: bed.records.complete_operation(name),
     ]
     seen = [operation["revision"]]

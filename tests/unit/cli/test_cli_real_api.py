@@ -4,8 +4,9 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,11 @@ from api.app import ApiDependencies, create_app
 from api.ports import RunState
 from api.probes import database_probe
 from api.tokens import AdminToken, digest
-from domain.archives import encode
 from domain.errors import DockerSilent
 from domain.hosts import Claim, Host, HostState
 from domain.instance import Instance
 from domain.operations import OperationKind
-from drivers.vault import FileVault
+from store.archives import ArchiveFolder
 from store.engine import make_engine
 from store.hosts import ensure_local_host
 from store.migrate import upgrade
@@ -34,15 +34,29 @@ TOKEN = "a-token-of-the-real-one"
 BOUND = ("--timeout", "20")
 
 
+@dataclass(frozen=True)
+class Issued:
+    """What everyone is issued."""
+
+    files: Mapping[str, bytes]
+    expires_at: None = None
+
+
 @dataclass
 class PlayedTemporal:
     """Does to the rows what the workflows would, at once."""
 
     records: StoreRecords
-    vault: FileVault
     silent_docker: bool = False
     takes_s: float = 0.0
     ended: float = 0.0
+
+    def issue(self, cluster_id: str, *, person: str, lifetime: timedelta | None) -> Issued:
+        files = {"ca.pem": b"ca", "cert.pem": b"c", "key.pem": b"k", "docker.env": b"DOCKER_HOST=tcp://x:1\n"}
+        return Issued(files)
+
+    def has(self, coe: str, version: str) -> bool:
+        return True
 
     async def start(self, operation: OperationView) -> None:
         await asyncio.to_thread(self._run, operation)
@@ -66,20 +80,11 @@ class PlayedTemporal:
                 for number, node in enumerate(nodes):
                     step = (operation.id, f"{number}")
                     records.step_started(*step, name="ensure_node", node=node.name, host=node.host, attempt=1)
-                    records.step_ended(*step, attempt=1, error=None)
+                    records.step_ended(*step, attempt=1, error=None, note=None)
                 if self.silent_docker:
                     records.release_nodes(cluster_id, [node.id for node in nodes])
                     records.fail_operation(operation.id, DockerSilent("demo-2 is silent.").record(), cancelled=False)
                     return
-                if operation.kind is OperationKind.CREATE:
-                    files = {
-                        "ca.pem": b"ca",
-                        "cert.pem": b"c",
-                        "key.pem": b"k",
-                        "docker.env": b"DOCKER_HOST=tcp://x:1\n",
-                    }
-                    sealed = self.vault.seal(encode(files), context=f"{cluster_id}/credentials")
-                    records.put_secret(cluster_id, "credentials", sealed)
             case OperationKind.ADD_OVERLAY:
                 records.mark_overlay(cluster_id, str(operation.params["overlay"]), verified=True)
             case OperationKind.REMOVE_OVERLAY:
@@ -99,12 +104,14 @@ def temporal(tmp_path: Path, carina: Carina, monkeypatch: pytest.MonkeyPatch) ->
     records = StoreRecords(engine, Instance("tst1"))
     host = ensure_local_host(engine, root="/nowhere", name="machine")
     records.record_host(_ready(host), None)
-    played = PlayedTemporal(records, FileVault(tmp_path / "vault-key"))
+    played = PlayedTemporal(records)
     parts = ApiDependencies(
         engine=engine,
         tokens=AdminToken(digest(TOKEN), DEFAULT_TENANT),
         starter=played,
-        vault=played.vault,
+        credentials=played,
+        archives=ArchiveFolder(tmp_path / "images"),
+        releases=played,
         probes={"database": database_probe(engine)},
     )
     server = uvicorn.Server(uvicorn.Config(create_app(parts), port=0, log_config=None))
