@@ -1,54 +1,70 @@
-"""`python -m tests.bench`: Carina against the shortest script, side by side, on this machine."""
+"""`python -m tests.bench`: Carina against the shortest scripts, side by side, on this machine."""
 
 import argparse
 import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 
 from tests.bench import memory, report
-from tests.bench.place import Place, place_for
-from tests.bench.sides import CLUSTER, Run, by_carina, by_script, client_start_ms
+from tests.bench.kinds import Kind
+from tests.bench.kubernetes import KUBERNETES
+from tests.bench.place import Place, client_start_ms, place_for
+from tests.bench.runs import Run
+from tests.bench.swarm import SWARM
 
-SIZES = (1, 3, 8)
+KINDS = {kind.coe: kind for kind in (SWARM, KUBERNETES)}
 RUNS = 5
-BUDGET_S = 170.0
-IDLE_S = 5.0
+BUDGET_S = 180.0
+IDLE_S = 8.0
 
 
 def main() -> None:
     """Run the bench and print its tables."""
     options = _options()
+    kinds = [KINDS[name] for name in options.only or KINDS]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that all is taken away
     _say(f"load average before: {' '.join(f'{load:.1f}' for load in os.getloadavg())}, {os.cpu_count()} cores")
     began = time.monotonic()
-    with place_for(max(options.nodes)) as place:
-        _say(f"the service is up, the image is there ({time.monotonic() - began:.1f} s)")
-        deadline = time.monotonic() + options.budget_s
-        for number, nodes in enumerate(options.nodes):
-            share_s = (deadline - time.monotonic()) * nodes / sum(options.nodes[number:])
-            script, carina = _alternate(place, nodes, options.runs, time.monotonic() + share_s)
-            start_ms = min(client_start_ms(place) for _ in range(3))
-            _say(report.comparison(nodes, script, carina))
-            _say(f"\n{report.milestones(script, carina)}\n\n{report.where_time_goes(carina, start_ms)}")
-        _say(_idle_memory(place))
+    with place_for(max(size for kind in kinds for size in options.nodes or kind.sizes)) as place:
+        _say(f"the service is up ({time.monotonic() - began:.1f} s)")
+        for kind in kinds:
+            _measure(kind, place, options.nodes or kind.sizes, options.runs, options.budget_s)
     _say(f"load average after: {' '.join(f'{load:.1f}' for load in os.getloadavg())}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--only", choices=KINDS, nargs="+", help="orchestrators (all)")
     parser.add_argument("--runs", type=int, default=RUNS, help="pairs of runs for each size (%(default)s)")
-    parser.add_argument("--nodes", type=int, nargs="+", default=SIZES, help="sizes of clusters (1 3 8)")
+    parser.add_argument("--nodes", type=int, nargs="+", help="sizes of clusters (1 3 8 for Swarm, 1 3 for Kubernetes)")
     parser.add_argument(
         "--budget-s",
         type=float,
         default=BUDGET_S,
-        help="seconds after which no pair is begun but a first (%(default)s)",
+        help="seconds for each orchestrator, after which no pair is begun but a first (%(default)s)",
     )
     return parser.parse_args()
 
 
-def _alternate(place: Place, nodes: int, runs: int, deadline: float) -> tuple[list[Run], list[Run]]:
+def _measure(kind: Kind, place: Place, sizes: Sequence[int], runs: int, budget_s: float) -> None:
+    """Print all tables of one orchestrator."""
+    began = time.monotonic()
+    place.warm_up(kind.coe)
+    _say(f"\n{kind.coe}: the node image is there ({time.monotonic() - began:.1f} s)")
+    deadline = time.monotonic() + budget_s
+    for number, nodes in enumerate(sizes):
+        share_s = (deadline - time.monotonic()) * nodes / sum(sizes[number:])
+        script, carina = _alternate(kind, place, nodes, runs, time.monotonic() + share_s)
+        start_ms = min(client_start_ms(place) for _ in range(3))
+        _say(report.comparison(kind, nodes, script, carina))
+        _say(report.joins(kind, script, carina))
+        _say(f"{report.milestones(kind, script, carina)}\n\n{report.where_time_goes(kind, carina, start_ms)}")
+    _say(_idle_memory(kind, place))
+
+
+def _alternate(kind: Kind, place: Place, nodes: int, runs: int, deadline: float) -> tuple[list[Run], list[Run]]:
     """Run script, Carina, script, Carina, ..., so that what else the machine does meets both alike."""
     script: list[Run] = []
     carina: list[Run] = []
@@ -56,21 +72,26 @@ def _alternate(place: Place, nodes: int, runs: int, deadline: float) -> tuple[li
         if script and time.monotonic() > deadline:
             _say(f"  {runs - number} of {runs} pairs with {nodes} nodes are left out: the time for them is over")
             break
-        script.append(by_script(place, nodes))
-        carina.append(by_carina(place, nodes))
-        _say(f"  {nodes} nodes: script {script[-1].total_ms:.0f} ms, carina {carina[-1].total_ms:.0f} ms")
+        script.append(kind.by_script(place, nodes))
+        carina.append(kind.by_carina(place, nodes))
+        _say(
+            f"  {kind.coe}, {nodes} nodes: script {script[-1].total_ms:.0f} ms, carina {carina[-1].total_ms:.0f} ms,"
+            f" {carina[-1].further_ms:.0f} ms with {kind.more}"
+        )
     return script, carina
 
 
-def _idle_memory(place: Place) -> str:
-    """Measure a node that has had some seconds of peace in a swarm, and the service."""
-    installation = place.installation
-    installation.carina("create", CLUSTER, "--nodes", "2", "--wait")
+def _idle_memory(kind: Kind, place: Place) -> str:
+    """Measure nodes that have had some seconds of peace in a cluster of two, whole and by what runs in them."""
+    place.create(kind.coe, 2)
     time.sleep(IDLE_S)
-    (cluster,) = installation.get(f"/clusters?name={CLUSTER}")["clusters"]
-    held = {f"node, {node['role']}": memory.of_node(node["container"]) for node in installation.nodes(cluster["id"])}
-    installation.carina("delete", CLUSTER, "--yes", "--wait")
-    return report.memory({**memory.of_service(place), **held})
+    cluster, _ = place.cluster()
+    tables = [report.memory(memory.of_service(place))]
+    for node in place.installation.nodes(cluster["id"]):
+        held = {f"{kind.coe} node, {node['role']}": memory.of_node(node["container"])}
+        tables.append(report.memory(held | memory.by_component(node["container"])))
+    place.delete()
+    return "\n".join(tables)
 
 
 def _say(text: str) -> None:

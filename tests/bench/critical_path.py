@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from tests.bench.sides import moment
+from tests.bench.runs import moment
 
 Json = dict[str, Any]
 BETWEEN_STEPS = "between steps (Temporal)"

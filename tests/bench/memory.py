@@ -6,6 +6,21 @@ from pathlib import Path
 
 from tests.bench.place import Place
 
+COMPONENTS = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "containerd",
+    "flanneld",
+    "coredns",
+    "metrics-server",
+    "local-path-provisioner",
+)
+REST = "systemd and all else"
+
 _MIB = 1024  # smaps_rollup(5) counts in KiB
 
 
@@ -38,7 +53,21 @@ def of_service(place: Place) -> dict[str, Memory]:
 
 def of_node(container: str) -> Memory:
     """All processes of a node: those in its cgroups."""
-    return of([pid for pid in pids() if f"/lxc.payload.{container}" in cgroups(pid)])
+    return of(_inside(container))
+
+
+def by_component(container: str) -> dict[str, Memory]:
+    """The processes of a node by what they are part of, largest first."""
+    found: dict[str, list[int]] = {}
+    for pid in _inside(container):
+        program = Path(arguments(pid)[0]).name
+        found.setdefault(program if program in COMPONENTS else REST, []).append(pid)
+    parts = {name: of(members) for name, members in found.items()}
+    return dict(sorted(parts.items(), key=lambda part: (part[0] == REST, -part[1].pss)))
+
+
+def _inside(container: str) -> list[int]:
+    return [pid for pid in pids() if f"/lxc.payload.{container}" in cgroups(pid)]
 
 
 def pids() -> list[int]:
