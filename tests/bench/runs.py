@@ -21,7 +21,7 @@ class Run:
 
     The script's run ends with that answer. Carina's create ends when probes on all nodes have answered each other;
     `further_ms` is the time with web servers as the script runs them, and their answers, after that. `ready_ms` is the
-    time of a grow by one from the request until the node was ready, where one was made, and `grown_ms` that of the whole
+    time of a grow by one from the request until the node was ready, where one was made, and `grown_ms` that of all the
     command.
     """
 
