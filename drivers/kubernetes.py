@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any, TypeVar
 
 import structlog
 
-from domain.clusters import COE_KUBERNETES
-from domain.errors import KubernetesFailed, StepFailed
+from domain.clusters import COE_KUBERNETES, Capability
+from domain.errors import KubernetesFailed, OverlayFailed, StepFailed
 from domain.facts import ClusterFacts
-from domain.nodes import Member, NodeFile, NodePlan
+from domain.nodes import Member, NodeFile, NodePlan, NodeRole
+from domain.overlays import Overlay
 from domain.secrets import Access, ClusterKeys
 from drivers import (
     container_images,
@@ -21,9 +23,11 @@ from drivers import (
     kubernetes_files,
     kubernetes_keys,
     kubernetes_membership,
+    kubernetes_overlays,
 )
 from drivers.kubernetes_addons import ADMINS
 from drivers.kubernetes_client import API_PORT, Api, kubernetes_errors
+from drivers.kubernetes_questions import PATIENCE_S
 from drivers.pki import CertificatePki
 from drivers.shell import Shells
 
@@ -43,7 +47,9 @@ class Kubernetes:
     person_groups = (ADMINS,)
     person_lifetime = dt.timedelta(days=1)
 
-    def __init__(self, pki: CertificatePki, shells: Shells) -> None:
+    def __init__(self, pki: CertificatePki, shells: Shells, *, patience_s: int = PATIENCE_S) -> None:
+        """`patience_s` is how long a proof of a network asks before it calls it broken."""
+        self._patience_s = patience_s
         self._pki = pki
         self._shells = shells
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kubernetes")
@@ -100,6 +106,33 @@ class Kubernetes:
         doing = f"remove {node.name}"
         await self._run(KubernetesFailed, doing, manager, access, kubernetes_membership.leave, node)
         _log.info("kubernetes.left", node=node.name)
+
+    async def ensure_overlay(self, manager: Member, overlay: Overlay, access: Access) -> None:
+        """Return once the pod network spans all nodes; make any other overlay, which is a namespace, as described.
+
+        Raises `OverlayFailed`, and `PolicyNotEnforced` where a namespace could not be closed.
+        """
+        doing = f"make the overlay {overlay.name}"
+        await self._run(OverlayFailed, doing, manager, access, kubernetes_overlays.ensure, overlay)
+        _log.info("overlay.made", overlay=overlay.name, subnet=overlay.subnet)
+
+    async def remove_overlay(self, manager: Member, name: str, access: Access) -> None:
+        """Remove the overlay's namespace. None there is no error; the pod network stays: `OverlayFailed`."""
+        doing = f"remove the overlay {name}"
+        await self._run(OverlayFailed, doing, manager, access, kubernetes_overlays.remove, name)
+        _log.info("overlay.removed", overlay=name)
+
+    async def verify(self, members: Sequence[Member], overlay: Overlay, access: Access) -> Sequence[Capability]:
+        """Check from inside what the overlay is for; raise `OverlayUnreachable` naming who does not reach whom."""
+        began = time.monotonic()
+        manager = next(member for member in members if member.role is NodeRole.MANAGER)
+        doing = f"prove the network {overlay.name}"
+        found = await self._run(
+            OverlayFailed, doing, manager, access, kubernetes_overlays.verify, members, overlay, self._patience_s
+        )
+        took_s = round(time.monotonic() - began, 3)
+        _log.info("overlay.proved", overlay=overlay.name, nodes=len(members), took_s=took_s)
+        return found
 
     async def health(self, manager: Member, access: Access) -> Mapping[str, bool]:
         """Return, by name, whether the cluster holds the node for ready."""

@@ -34,6 +34,7 @@ _OK = 200
 _GONE = 410
 _MARGIN_S = 5.0
 _JSON = "application/json"
+_APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _MAX_REASON_CHARS = 500
 
@@ -102,6 +103,13 @@ class Api:
     def patch(self, path: str, body: Object) -> Object:
         """Merge `body` into the object at `path` (RFC 7396)."""
         return self._call("PATCH", path, body=body, content_type=_MERGE)
+
+    def apply(self, path: str, body: Object) -> Object:
+        """Make the object at `path` as described in `body`, be it there or not (server-side apply)."""
+        named = {**body, "metadata": {**body.get("metadata", {}), "name": path.rpartition("/")[2]}}
+        return self._call(
+            "PATCH", path, query={"fieldManager": "carina", "force": "true"}, body=named, content_type=_APPLY
+        )
 
     def delete(self, path: str, **query: str) -> None:
         """Delete the object at `path`, which may take a while longer. None there is no error."""

@@ -6,7 +6,7 @@ to do is to wait for that, and to say who is who. Each looks first at what there
 
 from collections.abc import Mapping, Sequence
 
-from domain.errors import KubernetesFailed
+from domain.errors import KubernetesFailed, OverlayFailed
 from domain.nodes import Member, NodeRole
 from domain.options import NETWORK_NONE
 from drivers.kubernetes_addons import MARK, NAMESPACE
@@ -20,6 +20,7 @@ _MARKS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 _API_TIMEOUT_S = 90.0
 _ADDONS_TIMEOUT_S = 60.0
 _NODE_TIMEOUT_S = 60.0
+_ROLE = "node-role.kubernetes.io/"
 _ROLES = {NodeRole.MANAGER: "control-plane", NodeRole.WORKER: "worker"}
 
 
@@ -47,6 +48,36 @@ def leave(api: Api, node: Member) -> None:
 def health(api: Api) -> Mapping[str, bool]:
     """Return, by name, whether the cluster holds the node for ready."""
     return {_known_as(item): is_ready(item) for item in api.items(NODES)}
+
+
+def ensure_network(api: Api) -> None:
+    """Return once every node has its range of pods, and the pod network has reached it."""
+
+    def spans(objects: Objects) -> bool:
+        return all(_is_spanned(item) for item in objects.values())
+
+    met, objects = api.until(NODES, spans, _NODE_TIMEOUT_S)
+    if not met:
+        names = ", ".join(_known_as(item) for item in objects.values() if not _is_spanned(item))
+        raise OverlayFailed(
+            f"The pod network had not reached these nodes {_NODE_TIMEOUT_S:.0f} s later: {names}.",
+            remedy="Look at the journal of flannel.service in the nodes named.",
+        )
+
+
+def some_ready(api: Api, count: int) -> Sequence[Member]:
+    """Return up to `count` nodes that are ready, the control plane's first."""
+    ready = [item for item in api.items(NODES) if is_ready(item)]
+    ready.sort(key=lambda item: not _is_control_plane(item))
+    return [
+        Member(
+            item["metadata"]["uid"],
+            _known_as(item),
+            NodeRole.MANAGER if _is_control_plane(item) else NodeRole.WORKER,
+            next(entry["address"] for entry in item["status"]["addresses"] if entry["type"] == "InternalIP"),
+        )
+        for item in ready[:count]
+    ]
 
 
 def has_network(api: Api) -> bool:
@@ -98,7 +129,7 @@ def _await_node(api: Api, node: Member, networked: bool) -> None:  # noqa: FBT00
     met, objects = api.until(NODES, there, _NODE_TIMEOUT_S, fieldSelector=f"metadata.name={name}")
     if not met:
         raise KubernetesFailed(f"{node.name} was not ready in {_NODE_TIMEOUT_S:.0f} s: {_why(objects)}.")
-    labels = {f"node-role.kubernetes.io/{_ROLES[node.role]}": ""}
+    labels = {f"{_ROLE}{_ROLES[node.role]}": ""}
     try:
         api.patch(f"{NODES}/{name}", {"metadata": {"labels": labels, "annotations": {NAME: node.name}}})
     except Refused as error:
@@ -117,3 +148,13 @@ def _why(objects: Objects) -> str:
 def _known_as(item: Object) -> str:
     metadata = item["metadata"]
     return str(metadata.get("annotations", {}).get(NAME, metadata["name"]))
+
+
+def _is_spanned(item: Object) -> bool:
+    """Whether a node has a range of pods; dead ones are passed over: nobody can reach them."""
+    there = "podCIDR" in item["spec"] and condition(item, "NetworkUnavailable").get("status") == "False"
+    return there or condition(item, "Ready").get("status") == "Unknown"
+
+
+def _is_control_plane(item: Object) -> bool:
+    return f"{_ROLE}{_ROLES[NodeRole.MANAGER]}" in item["metadata"].get("labels", {})

@@ -1,0 +1,36 @@
+"""The overlays of a Kubernetes cluster: the default one is its pod network, any other is a namespace. Blocks."""
+
+from collections.abc import Sequence
+
+from domain.clusters import Capability
+from domain.errors import OverlayFailed
+from domain.nodes import Member
+from domain.overlays import DEFAULT_OVERLAY, Overlay
+from drivers import kubernetes_membership, kubernetes_namespaces, kubernetes_verify
+from drivers.kubernetes_client import Api
+
+_MEASURED_ON = 2
+
+
+def ensure(api: Api, overlay: Overlay) -> None:
+    """Return once the pod network spans all nodes; or make the namespace, with its policies and Services."""
+    if overlay.name == DEFAULT_OVERLAY:
+        kubernetes_membership.ensure_network(api)
+    else:
+        members = kubernetes_membership.some_ready(api, _MEASURED_ON)
+        kubernetes_namespaces.ensure(api, members, overlay)
+
+
+def remove(api: Api, name: str) -> None:
+    """Remove a namespace; the pod network can't be: all pods are in it."""
+    if name == DEFAULT_OVERLAY:
+        raise OverlayFailed(
+            "The pod network goes with its cluster only.", remedy="Delete the cluster, or leave the network be."
+        )
+    kubernetes_namespaces.remove(api, name)
+
+
+def verify(api: Api, members: Sequence[Member], overlay: Overlay, patience_s: int) -> Sequence[Capability]:
+    """Check from inside what the overlay is for; return what was found out on the way."""
+    prove = kubernetes_verify.verify if overlay.name == DEFAULT_OVERLAY else kubernetes_namespaces.verify
+    return prove(api, members, overlay, patience_s)
