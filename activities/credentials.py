@@ -1,4 +1,4 @@
-"""Steps about keys: the cluster's authority, the certificates made from it, the archive for people."""
+"""Steps about keys: the cluster's authority, and the certificates and keys made beside it."""
 
 from collections.abc import Mapping
 
@@ -6,8 +6,7 @@ from temporalio import activity
 
 from activities.inputs import Step
 from activities.ports import Orchestrator, Pki, Records
-from activities.secrets import AUTHORITY, CLIENT, CREDENTIALS, ClusterSecrets
-from domain.secrets import Access
+from activities.secrets import AUTHORITY, CLIENT, KEYS, ClusterSecrets
 
 
 class CredentialActivities:
@@ -23,31 +22,21 @@ class CredentialActivities:
 
     @activity.defn
     def ensure_authority(self, step: Step) -> None:
-        """Ensure that the cluster has an authority, and the control plane a client certificate from it.
+        """Ensure that the cluster has an authority, what its orchestrator needs beside it, and our own client.
 
         Each is made once and kept sealed; another call, or one after half of it, uses what is kept.
         """
         cluster = self._records.cluster(step.cluster_id)
+        orchestrator = self._orchestrators[cluster.coe]
         if not self._secrets.has(cluster.id, AUTHORITY):
             self._secrets.keep_pair(cluster.id, AUTHORITY, self._pki.authority(cluster.name))
+        more = {} if self._secrets.has(cluster.id, KEYS) else orchestrator.keys(cluster.name)
+        if more:
+            self._secrets.keep_files(cluster.id, KEYS, dict(more))
         if not self._secrets.has(cluster.id, CLIENT):
             authority = self._secrets.pair(cluster.id, AUTHORITY)
-            self._secrets.keep_pair(cluster.id, CLIENT, self._pki.client(authority, name="carina"))
-
-    @activity.defn
-    def seal_credentials(self, step: Step) -> None:
-        """Ensure that the archive with which people reach the cluster's native API is kept, sealed."""
-        if self._secrets.has(step.cluster_id, CREDENTIALS):
-            return
-        cluster = self._records.cluster(step.cluster_id)
-        orchestrator = self._orchestrators[cluster.coe]
-        manager = self._records.nodes(cluster.id)[0].member
-        authority = self._secrets.pair(cluster.id, AUTHORITY)
-        person = self._pki.client(authority, name="admin")
-        files = orchestrator.credentials(
-            cluster.name, orchestrator.endpoint(manager), Access(authority.cert_pem, person)
-        )
-        self._secrets.keep_files(cluster.id, CREDENTIALS, dict(files))
+            client = self._pki.client(authority, name="carina", groups=orchestrator.control_groups)
+            self._secrets.keep_pair(cluster.id, CLIENT, client)
 
     @activity.defn
     def discard_secrets(self, step: Step) -> None:

@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.inputs import HostStep
 from activities.ports import Hosts, Images, Records
+from domain.clusters import SWARM
 from domain.errors import HostNotReady
 from domain.hosts import HostState
 
@@ -45,9 +46,9 @@ class HostActivities:
 
     @activity.defn
     async def ensure_image(self, step: HostStep) -> str:
-        """Ensure that the node image is on the host; return its digest."""
+        """Ensure that the image of Swarm nodes, and the base that all share, is on the host; return its digest."""
         host = await asyncio.to_thread(self._records.host, step.host_id)
-        return await self._images.ensure(host)
+        return await self._images.ensure(host, SWARM)
 
     @activity.defn
     def ready_host(self, step: HostStep, image: str) -> None:

@@ -40,6 +40,13 @@ class OverlayStep(Step):
 
 
 @dataclass(frozen=True)
+class ImageStep(Step):
+    """A step that concerns a container image, by the digest of its archive."""
+
+    digest: str = ""
+
+
+@dataclass(frozen=True)
 class FailStep(Step):
     """The record of a failed or cancelled operation."""
 

@@ -2,24 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from temporalio import activity
 
 from activities.inputs import HostStep, InspectStep, Orphan, OrphanStep, Step
 from activities.ports import Fabric, Nodes, Records
-from domain.clusters import Condition
+from domain.errors import HostNotReady
 from domain.facts import NodeFacts
 from domain.hosts import Host, HostState
 from domain.nodes import FoundNode, FoundSegment, NodeState
 
-NODE_MISSING = "node-missing"
-NODE_STOPPED = "node-stopped"
 UNKNOWN_CLUSTER = "unknown"
 
 
 class MaintenanceActivities:
-    """Finds orphans, removes them, and reports on its cluster what has a row and is gone."""
+    """Finds nodes that have stopped, and orphans, and removes those."""
 
     def __init__(self, records: Records, nodes: Nodes, fabric: Fabric) -> None:
         self._records = records
@@ -46,11 +43,23 @@ class MaintenanceActivities:
         ]
 
     @activity.defn
-    async def inspect_host(self, step: InspectStep) -> list[Orphan]:
-        """Return what on the host carries our stamp and has had no row for the grace period.
+    async def stopped_members(self, step: Step) -> list[Step]:
+        """Return the cluster's nodes that have a container which does not run: each as a step on it.
 
-        On the way, set the conditions of the clusters whose nodes are gone from the host or stopped there.
+        Retried: a host that is being prepared, which starts its nodes by itself once it is ready for them.
         """
+        active, ready = await asyncio.to_thread(self._active_on_ready_hosts, step.cluster_id)
+        absent = {node.plan.host.name for node in active if node.plan.host.id not in ready}
+        if absent:
+            raise HostNotReady(f"Nodes can't be started before their hosts are prepared: {', '.join(sorted(absent))}.")
+        hosts = {node.plan.host.id: node.plan.host for node in active}
+        looks = await asyncio.gather(*(self._nodes.found(host) for host in hosts.values()))
+        stopped = {found.container for look in looks for found in look if not found.running}
+        return [Step(step.operation_id, step.cluster_id, node.ref) for node in active if node.plan.container in stopped]
+
+    @activity.defn
+    async def inspect_host(self, step: InspectStep) -> list[Orphan]:
+        """Return what on the host carries our stamp and has had no row for the grace period."""
         host = await asyncio.to_thread(self._records.host, step.host_id)
         found = await self._nodes.found(host)
         bridges = await self._fabric.found(host)
@@ -81,9 +90,6 @@ class MaintenanceActivities:
         for cluster in clusters:
             rows = [node for node in self._records.nodes(cluster.id) if node.plan.host.id == host.id]
             recorded.update(node.plan.container for node in rows if node.state != NodeState.LEFTOVER)
-            active = [node for node in rows if node.state == NodeState.ACTIVE]
-            if active:
-                self._records.set_conditions(cluster.id, conditions_of(active, found, datetime.now(UTC)))
         owned = {cluster.segment.bridge for cluster in clusters if cluster.segment}
         orphans = {
             node.container: Orphan(node.stamp.cluster_id, container=node.container)
@@ -97,24 +103,11 @@ class MaintenanceActivities:
         self._records.forget_orphans_except(host.id, list(orphans))
         return [orphan for name, orphan in orphans.items() if self._records.orphan_age_s(host.id, name) >= grace_s]
 
+    def _active_on_ready_hosts(self, cluster_id: str) -> tuple[list[NodeFacts], set[str]]:
+        """Return the cluster's active nodes, manager first, and the ids of the hosts whose containers count."""
+        active = [node for node in self._records.nodes(cluster_id) if node.state == NodeState.ACTIVE]
+        return active, {host.id for host in self._records.watched_hosts()}
+
     def _row_of(self, cluster_id: str, container: str) -> NodeFacts | None:
         rows = self._records.nodes(cluster_id)
         return next((node for node in rows if node.plan.container == container), None)
-
-
-def conditions_of(active: Sequence[NodeFacts], found: Sequence[FoundNode], now: datetime) -> list[Condition]:
-    """Return what is wrong with nodes that should be running, given what was found on their host."""
-    running = {node.container: node.running for node in found}
-    since = now.isoformat(timespec="seconds")
-    conditions = []
-    for node in active:
-        state = running.get(node.plan.container)
-        if state is None:
-            message = (
-                f"The container of {node.ref.name} is gone from {node.ref.host}. Resize the cluster to replace it."
-            )
-            conditions.append(Condition(NODE_MISSING, message, since, node.ref.name))
-        elif not state:
-            message = f"{node.ref.name} is stopped on {node.ref.host}. 'carinad up' on the host starts it."
-            conditions.append(Condition(NODE_STOPPED, message, since, node.ref.name))
-    return conditions

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
-from activities.inputs import Step
+from activities.inputs import NodesStep, Step
+from activities.notes import note
 from activities.ports import Orchestrator, Records
 from activities.secrets import ClusterSecrets
 from domain.errors import NotFound, StepFailed
@@ -48,10 +49,14 @@ class MembershipActivities:
 
     @activity.defn
     async def drain_node(self, step: Step) -> None:
-        """Ensure that no work is left on the node, or that the bound for moving it has passed."""
+        """Ensure that no work is left on the node, or that the bound for moving it has passed.
+
+        What had no other home to go to is noted on the step.
+        """
         party = await asyncio.to_thread(self._party, step)
         if party.node is not None:
-            await party.orchestrator.drain(party.manager, party.node, party.access)
+            for lost in await party.orchestrator.drain(party.manager, party.node, party.access):
+                note(lost)
 
     @activity.defn
     async def undrain_node(self, step: Step) -> None:
@@ -68,12 +73,13 @@ class MembershipActivities:
             await party.orchestrator.leave(party.manager, party.node, party.access)
 
     @activity.defn
-    async def await_members(self, step: Step) -> None:
+    async def await_members(self, step: NodesStep) -> None:
         """Return once the orchestrator holds every active node for ready again, as after a reboot.
 
         Until then a node's engine answers, but keeps whoever starts a container on an overlay network waiting.
+        Where the step names nodes, those have to be back in time; of the others it is only noted if they are not.
         """
-        expected = await asyncio.to_thread(self._active_names, step.cluster_id)
+        expected, required = await asyncio.to_thread(self._active_names, step)
         if not expected:
             return
         party = await asyncio.to_thread(self._party, step)
@@ -84,11 +90,18 @@ class MembershipActivities:
             if not absent:
                 return
             if time.monotonic() > deadline:
-                raise StepFailed(f"These nodes run, but are not back in their cluster: {', '.join(absent)}.")
+                message = f"These nodes run, but are not back in their cluster: {', '.join(absent)}."
+                if required.isdisjoint(absent):
+                    note(message)
+                    return
+                raise StepFailed(message)
             await asyncio.sleep(REJOIN_POLL_S)
 
-    def _active_names(self, cluster_id: str) -> list[str]:
-        return [node.ref.name for node in self._records.nodes(cluster_id) if node.state == NodeState.ACTIVE]
+    def _active_names(self, step: NodesStep) -> tuple[list[str], set[str]]:
+        """Return the names of the cluster's active nodes, and of those among them that the step is about."""
+        active = [node.ref for node in self._records.nodes(step.cluster_id) if node.state == NodeState.ACTIVE]
+        chosen = {node.name for node in active if step.node_ids is None or node.id in step.node_ids}
+        return [node.name for node in active], chosen
 
     def _party(self, step: Step) -> _Party:
         cluster = self._records.cluster(step.cluster_id)

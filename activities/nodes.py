@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from temporalio import activity
 
 from activities.inputs import Step
-from activities.ports import Nodes, Orchestrator, Pki, Records
-from activities.secrets import AUTHORITY, ClusterSecrets
+from activities.ports import Nodes, Orchestrator, Records
+from activities.secrets import ClusterSecrets
 from domain.errors import NotFound
 from domain.nodes import NodeFile, NodePlan, NodeRef
 
@@ -19,21 +19,19 @@ class NodeActivities:
         self,
         records: Records,
         secrets: ClusterSecrets,
-        pki: Pki,
         nodes: Nodes,
         orchestrators: Mapping[str, Orchestrator],
     ) -> None:
         self._records = records
         self._secrets = secrets
-        self._pki = pki
         self._nodes = nodes
         self._orchestrators = orchestrators
 
     @activity.defn
     async def ensure_node(self, step: Step) -> None:
-        """Ensure that the node is there, runs, and its engine answers.
+        """Ensure that the node is there, runs, and its container engine serves.
 
-        Its certificate is issued here and goes straight into the node. Final: no image, a full disk, an
+        Its certificates are issued here and go straight into the node. Final: no image, a full disk, an
         engine that never answers. Retried: all else.
         """
         plan, files = await asyncio.to_thread(self._planned, step.cluster_id, _node_of(step))
@@ -51,14 +49,9 @@ class NodeActivities:
     def _planned(self, cluster_id: str, node: NodeRef) -> tuple[NodePlan, list[NodeFile]]:
         cluster = self._records.cluster(cluster_id)
         plan = self._records.node(node.id).plan
-        authority = self._secrets.pair(cluster_id, AUTHORITY)
-        server = self._pki.server(
-            authority,
-            name=plan.name,
-            names=[plan.name, plan.container, "localhost"],
-            addresses=[plan.address, "127.0.0.1"],
-        )
-        return plan, list(self._orchestrators[cluster.coe].node_files(plan, authority.cert_pem, server))
+        manager = self._records.nodes(cluster_id)[0].member
+        keys = self._secrets.keys(cluster_id)
+        return plan, list(self._orchestrators[cluster.coe].node_files(cluster, plan, manager, keys))
 
 
 def _node_of(step: Step) -> NodeRef:

@@ -47,10 +47,12 @@ class OverlayActivities:
 
     @activity.defn
     async def verify_overlay(self, step: OverlayStep) -> None:
-        """Check from inside that containers on all nodes reach each other over it."""
+        """Check from inside that containers on all nodes reach each other over it, and record what was found out."""
         party, overlay = await asyncio.to_thread(self._described, step)
-        await party.orchestrator.verify(party.members, overlay, party.access)
+        found = await party.orchestrator.verify(party.members, overlay, party.access)
         await asyncio.to_thread(self._records.mark_overlay, step.cluster_id, overlay.name, verified=True)
+        if found:
+            await asyncio.to_thread(self._records.set_capabilities, step.cluster_id, found)
 
     @activity.defn
     async def remove_overlay(self, step: OverlayStep) -> None:

@@ -1,15 +1,18 @@
 """What activities need of the outside world. Drivers and the store fit these Protocols; `worker.wiring` joins them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
 from typing import Protocol
 
-from domain.clusters import Condition
+from domain.clusters import Capability, ClusterType, Condition
 from domain.errors import ErrorRecord
 from domain.facts import ClusterFacts, NodeFacts
 from domain.hosts import Claim, Host, HostReport
 from domain.nodes import FoundNode, FoundSegment, Member, NodeFile, NodePlan, NodeRef, Segment
 from domain.overlays import Overlay
-from domain.secrets import Access, KeyPair
+from domain.secrets import Access, ClusterKeys, KeyPair
+from domain.watch import WatchedCluster
 
 
 class Pki(Protocol):
@@ -23,8 +26,10 @@ class Pki(Protocol):
         """Issue a server's certificate that carries every name and address by which a client may reach it."""
         ...
 
-    def client(self, authority: KeyPair, *, name: str) -> KeyPair:
-        """Issue a client's certificate."""
+    def client(
+        self, authority: KeyPair, *, name: str, groups: Sequence[str] = (), lifetime: timedelta | None = None
+    ) -> KeyPair:
+        """Issue a client's certificate. `groups` are its organisations; without `lifetime` it lasts like a server's."""
         ...
 
 
@@ -80,8 +85,11 @@ class Fabric(Protocol):
 class Images(Protocol):
     """Makes node images on hosts."""
 
-    async def ensure(self, host: Host) -> str:
-        """Build the node image unless it is there, and return its digest."""
+    async def ensure(self, host: Host, kind: ClusterType) -> str:
+        """Build the image of nodes of that kind unless it is there, and return its digest.
+
+        Raises `ImageUnavailable`, `ReleaseMissing`, `DiskFull`, `HostNotReady`.
+        """
         ...
 
 
@@ -105,8 +113,29 @@ class Orchestrator(Protocol):
         """The orchestrator's name, as in `ClusterType.coe`."""
         ...
 
-    def node_files(self, plan: NodePlan, ca_pem: bytes, server: KeyPair) -> Sequence[NodeFile]:
-        """Return the files that a node has before its first start."""
+    @property
+    def control_groups(self) -> Sequence[str]:
+        """The groups that the control plane's own client belongs to."""
+        ...
+
+    @property
+    def person_groups(self) -> Sequence[str]:
+        """The groups that people's clients belong to."""
+        ...
+
+    @property
+    def person_lifetime(self) -> timedelta | None:
+        """How long people's certificates last if they don't say; None is as long as the cluster's own."""
+        ...
+
+    def keys(self, cluster_name: str) -> Mapping[str, bytes]:
+        """Mint what a cluster needs beside its authority, by name. Each call mints anew; the caller keeps it sealed."""
+        ...
+
+    def node_files(
+        self, cluster: ClusterFacts, plan: NodePlan, manager: Member, keys: ClusterKeys
+    ) -> Sequence[NodeFile]:
+        """Return the files that a node has before its first start, certificates included."""
         ...
 
     def credentials(self, cluster_name: str, endpoint: str, access: Access) -> Mapping[str, bytes]:
@@ -125,8 +154,11 @@ class Orchestrator(Protocol):
         """Make `node` a member; what is needed for that is fetched, used and forgotten inside."""
         ...
 
-    async def drain(self, manager: Member, node: Member, access: Access) -> None:
-        """Move work off `node`, within a bound. A node that is no member is no error."""
+    async def drain(self, manager: Member, node: Member, access: Access) -> Sequence[str]:
+        """Move work off `node`, within a bound, and say what could not be moved. A node that is no member is no error.
+
+        What is returned is for people: one sentence each, about work that has no other home.
+        """
         ...
 
     async def undrain(self, manager: Member, node: Member, access: Access) -> None:
@@ -145,15 +177,35 @@ class Orchestrator(Protocol):
         """Remove the overlay network. None there is no error; one in use raises `OverlayFailed`."""
         ...
 
-    async def verify(self, members: Sequence[Member], overlay: Overlay, access: Access) -> None:
+    async def verify(self, members: Sequence[Member], overlay: Overlay, access: Access) -> Sequence[Capability]:
         """Check from inside that containers on each member reach those on every other over `overlay`.
 
-        Raises `OverlayUnreachable` naming who does not reach whom. Leaves nothing behind.
+        Returns what else was found out on the way. Raises `OverlayUnreachable` naming who does not reach whom.
+        Leaves nothing behind.
         """
         ...
 
     async def health(self, manager: Member, access: Access) -> Mapping[str, bool]:
         """Return, by name of member, whether the orchestrator holds it for working."""
+        ...
+
+    async def load_image(self, plan: NodePlan, archive: Path, access: Access) -> None:
+        """Put the container images of an archive (docker-archive or OCI layout, a tar) on the node.
+
+        The archive is streamed. Images that are there already are no error. Raises `ImageLoadFailed`.
+        """
+        ...
+
+
+class Archives(Protocol):
+    """Keeps the archives of container images that were loaded into clusters."""
+
+    def path(self, cluster_id: str, digest: str) -> Path:
+        """Return where the archive is; raise `NotFound`."""
+        ...
+
+    def discard_all(self, cluster_id: str) -> None:
+        """Drop all archives of the cluster. None there is no error."""
         ...
 
 
@@ -174,6 +226,10 @@ class Records(Protocol):
 
     def operation_nodes(self, operation_id: str) -> Sequence[NodeRef]:
         """Return the nodes that the operation reserved and that still have rows."""
+        ...
+
+    def set_image(self, operation_id: str, host_id: str, digest: str) -> None:
+        """Record the node image that the nodes which the operation reserved on the host are made from."""
         ...
 
     def release_nodes(self, cluster_id: str, node_ids: Sequence[str]) -> None:
@@ -206,6 +262,14 @@ class Records(Protocol):
 
     def overlay_names(self, cluster_id: str) -> Sequence[str]:
         """Return the names of the cluster's overlay networks that are not on their way out."""
+        ...
+
+    def set_capabilities(self, cluster_id: str, capabilities: Sequence[Capability]) -> None:
+        """Record what the cluster was just now found to be capable of, in place of what was known by those names."""
+        ...
+
+    def image_digests(self, cluster_id: str) -> Sequence[str]:
+        """Return the digests of the container images that every node of the cluster is to have."""
         ...
 
     def mark_overlay(self, cluster_id: str, name: str, *, verified: bool) -> None:
@@ -252,6 +316,21 @@ class Records(Protocol):
         """Return the clusters that have nodes on the host and are not deleted."""
         ...
 
+    def watched_hosts(self) -> Sequence[Host]:
+        """Return the hosts that are ready, and that no operation is about: one that prepares starts nodes itself."""
+        ...
+
+    def watched_clusters(self) -> Sequence[WatchedCluster]:
+        """Return the active clusters that no operation is about, as far as their nodes' hosts are known."""
+        ...
+
+    def accept_heal(self, cluster_id: str) -> str | None:
+        """Store that the cluster's stopped nodes are to be started, and return the operation's id.
+
+        None, and nothing stored, unless the cluster is active and no operation is about it.
+        """
+        ...
+
     def set_conditions(self, cluster_id: str, conditions: Sequence[Condition]) -> None:
         """Replace the cluster's conditions; its health follows: none is healthy, any is degraded."""
         ...
@@ -274,6 +353,8 @@ class Progress(Protocol):
         """Record that an attempt began; earlier attempts of the same activity that never ended are lost."""
         ...
 
-    def step_ended(self, operation_id: str, activity_id: str, *, attempt: int, error: ErrorRecord | None) -> None:
-        """Record how an attempt ended."""
+    def step_ended(
+        self, operation_id: str, activity_id: str, *, attempt: int, error: ErrorRecord | None, note: str | None
+    ) -> None:
+        """Record how an attempt ended, and what people should know of it."""
         ...

@@ -13,6 +13,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.failures import record_of, to_application_error
 from activities.inputs import HostStep, Step
+from activities.notes import begin_notes, noted
 from activities.ports import Progress
 from domain.errors import CarinaError, ErrorRecord
 
@@ -40,6 +41,7 @@ class _Watched(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         step = input.args[0] if input.args and isinstance(input.args[0], (Step, HostStep)) else None
         began = time.monotonic()
+        begin_notes()
         await asyncio.to_thread(self._started, step)
         try:
             with _heartbeats():
@@ -74,7 +76,7 @@ class _Watched(ActivityInboundInterceptor):
         if step is None or not step.operation_id:
             return
         info = activity.info()
-        self._progress.step_ended(step.operation_id, _step_id(info), attempt=info.attempt, error=error)
+        self._progress.step_ended(step.operation_id, _step_id(info), attempt=info.attempt, error=error, note=noted())
 
 
 def _lost(error: BaseException) -> bool:

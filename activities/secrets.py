@@ -3,11 +3,11 @@
 from activities.ports import Records, Vault
 from domain.archives import decode, encode
 from domain.errors import NotReady
-from domain.secrets import Access, KeyPair
+from domain.secrets import Access, ClusterKeys, KeyPair
 
 AUTHORITY = "authority"
 CLIENT = "client"
-CREDENTIALS = "credentials"
+KEYS = "keys"
 
 
 class ClusterSecrets:
@@ -30,13 +30,22 @@ class ClusterSecrets:
         sealed = self._vault.seal(encode(files), context=f"{cluster_id}/{name}")
         self._records.put_secret(cluster_id, name, sealed)
 
-    def pair(self, cluster_id: str, name: str) -> KeyPair:
-        """Return a key pair; raise `NotReady` if none of that name is kept."""
+    def files(self, cluster_id: str, name: str) -> dict[str, bytes]:
+        """Return files that are kept as one secret; raise `NotReady` if none of that name is kept."""
         sealed = self._records.secret(cluster_id, name)
         if sealed is None:
             raise NotReady(f"The cluster {cluster_id} has no {name} yet.")
-        files = decode(self._vault.open(sealed, context=f"{cluster_id}/{name}"))
+        return decode(self._vault.open(sealed, context=f"{cluster_id}/{name}"))
+
+    def pair(self, cluster_id: str, name: str) -> KeyPair:
+        """Return a key pair; raise `NotReady` if none of that name is kept."""
+        files = self.files(cluster_id, name)
         return KeyPair(files["cert.pem"], files["key.pem"])
+
+    def keys(self, cluster_id: str) -> ClusterKeys:
+        """Return what the cluster's nodes get their certificates and keys from; raise `NotReady`."""
+        more = self.files(cluster_id, KEYS) if self.has(cluster_id, KEYS) else {}
+        return ClusterKeys(self.pair(cluster_id, AUTHORITY), more)
 
     def access(self, cluster_id: str) -> Access:
         """Return what the control plane needs to speak to the cluster's native API."""

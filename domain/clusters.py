@@ -1,7 +1,7 @@
 """Clusters: their types, states and the checks on what people ask for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -9,6 +9,7 @@ from domain.errors import Conflict, InvalidInput
 
 MAX_NAME_CHARS = 40
 MAX_NODES = 100
+_VERSION = re.compile(r"^([0-9]+\.[0-9]+)\.[0-9]+$")
 _NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$")
 
 
@@ -55,12 +56,16 @@ class ClusterType:
     id: int
     name: str
     coe: str
+    version: str
     host_type: str = "lxc"
     active: bool = True
 
 
-SWARM = ClusterType(id=22, name="Docker Swarm 26.1 on LXC", coe="swarm")
-CLUSTER_TYPES: Mapping[int, ClusterType] = {SWARM.id: SWARM}
+COE_SWARM = "swarm"
+COE_KUBERNETES = "kubernetes"
+SWARM = ClusterType(id=22, name="Docker Swarm 26.1 on LXC", coe=COE_SWARM, version="26.1")
+DEFAULT_KUBERNETES: Mapping[int, str] = {20: "1.35.4"}
+"""The Kubernetes versions that there is a cluster type for, by the type's id, unless an operator says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,15 @@ class Condition:
     message: str
     since: str
     node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Something that clusters may or may not do, found out by trying: `detail` says what was tried."""
+
+    name: str
+    works: bool
+    detail: str
 
 
 def check_name(name: str, *, field: str = "name") -> str:
@@ -103,10 +117,29 @@ def check_node_count(count: int, *, field: str = "node_count") -> int:
     return count
 
 
-def find_type(type_id: int, *, field: str = "cluster_type_id") -> ClusterType:
+def kubernetes_type(type_id: int, version: str) -> ClusterType:
+    """Return the cluster type for a version of Kubernetes, such as `1.35.4`; raise `InvalidInput` for no version."""
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        raise InvalidInput(
+            f"{version!r} is no version of Kubernetes.", field="kubernetes", remedy="Write it whole, like 1.35.4."
+        )
+    return ClusterType(type_id, f"Kubernetes {found[1]} on LXC", COE_KUBERNETES, version)
+
+
+def cluster_types(kubernetes: Mapping[int, str] = DEFAULT_KUBERNETES) -> Sequence[ClusterType]:
+    """Return what clusters can be made of, given the versions of Kubernetes by type id. Ids are unique."""
+    if SWARM.id in kubernetes:
+        raise InvalidInput(
+            f"The cluster type {SWARM.id} is {SWARM.name}.", field="kubernetes", remedy="Give Kubernetes another id."
+        )
+    return (*(kubernetes_type(type_id, version) for type_id, version in sorted(kubernetes.items())), SWARM)
+
+
+def find_type(types: Sequence[ClusterType], type_id: int, *, field: str = "cluster_type_id") -> ClusterType:
     """Return the cluster type with that id, else raise `InvalidInput` naming those that there are."""
-    found = CLUSTER_TYPES.get(type_id)
+    found = next((kind for kind in types if kind.id == type_id), None)
     if found is None or not found.active:
-        known = ", ".join(f"{kind.id} ({kind.name})" for kind in CLUSTER_TYPES.values() if kind.active)
+        known = ", ".join(f"{kind.id} ({kind.name})" for kind in types if kind.active)
         raise InvalidInput(f"There is no cluster type {type_id}.", field=field, remedy=f"Choose one of: {known}.")
     return found

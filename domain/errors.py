@@ -353,7 +353,9 @@ class ImageLoadFailed(StepFailed):
 
     code = "image-load-failed"
     title = "A node did not take the image"
-    default_remedy = "Check that the archive loads elsewhere ('docker load'), and that the node has room; then try again."
+    default_remedy = (
+        "Check that the archive loads elsewhere ('docker load'), and that the node has room; then try again."
+    )
 
 
 class SecretUnreadable(CarinaError):  # noqa: N818

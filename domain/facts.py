@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from domain.clusters import ClusterType
 from domain.nodes import Member, NodePlan, NodeRef, Segment
+from domain.options import ClusterOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,8 +13,14 @@ class ClusterFacts:
 
     id: str
     name: str
-    coe: str
+    type: ClusterType
     segment: Segment | None
+    options: ClusterOptions
+
+    @property
+    def coe(self) -> str:
+        """The cluster's orchestrator."""
+        return self.type.coe
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,13 +44,17 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The network of one cluster on a host: a bridge with the gateway's address. `cidr` is the cluster's subnet."""
+    """The network of one cluster on a host: a bridge with the gateway's address.
+
+    `cidr` is the cluster's subnet; `pod_cidr` is the network of its pods, whose packets pass between its nodes.
+    """
 
     cluster_id: str
     bridge: str
     cidr: str
     gateway: str
     mtu: int
+    pod_cidr: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ class OperationKind(StrEnum):
     DELETE = "delete"
     ADD_OVERLAY = "add-overlay"
     REMOVE_OVERLAY = "remove-overlay"
+    LOAD_IMAGE = "load-image"
+    HEAL = "heal"
     PREPARE_HOST = "prepare-host"
 
 
@@ -47,6 +49,7 @@ STEP_TITLES: Mapping[str, str] = {
     "operation_nodes": "List what was reserved",
     "cluster_nodes": "List the nodes",
     "stopped_nodes": "List the nodes that have stopped",
+    "stopped_members": "List the nodes that have stopped",
     "overlay_names": "List the overlay networks",
     "choose_removals": "Choose the nodes to remove",
     "mark_nodes_leftover": "Leave the rest to the sweep",
@@ -57,6 +60,9 @@ STEP_TITLES: Mapping[str, str] = {
     "remove_segment": "Remove the cluster's network",
     "ensure_node": "Start the node",
     "remove_node": "Remove the node",
+    "ensure_images": "Make sure of the node image",
+    "load_image": "Load the image on the node",
+    "load_images": "Load the cluster's images on the node",
     "form_cluster": "Form the cluster",
     "await_members": "Wait for the cluster's nodes",
     "join_node": "Join the node",
@@ -66,8 +72,8 @@ STEP_TITLES: Mapping[str, str] = {
     "ensure_overlay": "Make the overlay network",
     "verify_overlay": "Check that containers reach each other",
     "remove_overlay": "Remove the overlay network",
-    "seal_credentials": "Seal the credentials",
     "discard_secrets": "Discard the keys",
+    "discard_images": "Discard the container images' archives",
     "complete_operation": "Record the result",
     "fail_operation": "Record the failure",
     "measure_host": "Measure the host",

@@ -1,5 +1,6 @@
 """Secrets in use: what is minted, used and sealed inside one activity. Nothing here is ever printed or logged."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -17,3 +18,14 @@ class Access:
 
     ca_pem: bytes
     client: KeyPair
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ClusterKeys:
+    """What a cluster's nodes get their certificates and keys from.
+
+    `more` holds, by name, what the orchestrator minted for the cluster beside its authority.
+    """
+
+    authority: KeyPair
+    more: Mapping[str, bytes]

@@ -10,7 +10,7 @@ The table's policy:
 - nothing opens a connection to a node but its cluster's nodes and the host itself;
 - nodes open no connection to the host, on any of its addresses; they may ping it;
 - what nodes send to the outside is accepted, and masqueraded as the host;
-- a packet from a bridge has a source address of that bridge's subnet, or it is dropped.
+- a packet from a bridge has a source address of that bridge's subnet, or of its cluster's pods, or it is dropped.
 
 With br_netfilter loaded (net.bridge.bridge-nf-call-iptables=1) frames between the ports of one bridge pass the forward
 hook too, with the bridge as both input and output interface: hence the set `same`.
@@ -35,13 +35,14 @@ if [ -d "$root" ]; then exec 9<"$root"; flock 9; fi
 
 _APPLY_TABLE = """
 apply_table() {
-  local path name mark cluster cidr bridges= same= own= subnets=
+  local path name mark cluster cidr pods bridges= same= own= subnets=
   for path in /sys/class/net/"$prefix"-br*; do
     [ -e "$path/bridge" ] || continue
-    read -r mark cluster cidr < "$path/ifalias" || continue
+    read -r mark cluster cidr pods < "$path/ifalias" || continue
     [ "$mark" = carina ] || continue
     name=${path##*/}
     bridges+="\\"$name\\", " same+="\\"$name\\" . \\"$name\\", " own+="\\"$name\\" . $cidr, " subnets+="$cidr, "
+    [ -z "$pods" ] || own+="\\"$name\\" . $pods, "
   done
   if [ -z "$bridges" ]; then
     printf 'table inet %s\\ndelete table inet %s\\n' "$table" "$table" | nft -f -
@@ -152,7 +153,7 @@ class LinuxFabric:
             args=(
                 *self._scope(host),
                 segment.bridge,
-                f"carina {segment.cluster_id} {segment.cidr}",
+                f"carina {segment.cluster_id} {segment.cidr} {segment.pod_cidr}".rstrip(),
                 f"{segment.gateway}/{prefix_length}",
                 str(segment.mtu),
                 hardware_address(segment.gateway),
@@ -191,7 +192,7 @@ def hardware_address(gateway: str) -> str:
 
 def _found(line: str) -> FoundSegment:
     match line.split():
-        case [bridge, "carina", cluster_id, _]:
+        case [bridge, "carina", cluster_id, _, *_]:
             return FoundSegment(bridge, cluster_id)
         case [bridge, *_]:
             return FoundSegment(bridge, None)

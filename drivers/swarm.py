@@ -4,16 +4,21 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 
-from domain.errors import OverlayFailed, StepFailed, SwarmFailed
+from domain.clusters import COE_SWARM, Capability
+from domain.errors import ImageLoadFailed, OverlayFailed, StepFailed, SwarmFailed
+from domain.facts import ClusterFacts
 from domain.nodes import Member, NodeFile, NodePlan
 from domain.overlays import Overlay
-from domain.secrets import Access, KeyPair
-from drivers import swarm_credentials, swarm_files, swarm_membership, swarm_overlays, swarm_verify
+from domain.secrets import Access, ClusterKeys
+from drivers import swarm_credentials, swarm_files, swarm_images, swarm_membership, swarm_overlays, swarm_verify
 from drivers.docker_client import DOCKER_PORT, Engines, docker_errors
+from drivers.pki import CertificatePki
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -26,10 +31,14 @@ class Swarm:
     A call that is cancelled returns at once; what it had begun runs to its own bound, and tidies up.
     """
 
-    coe = "swarm"
+    coe = COE_SWARM
+    control_groups: Sequence[str] = ()
+    person_groups: Sequence[str] = ()
+    person_lifetime: timedelta | None = None  # Docker knows no groups, and scripts keep what they once fetched
 
-    def __init__(self, *, patience_s: float = swarm_verify.PATIENCE_S) -> None:
+    def __init__(self, pki: CertificatePki, *, patience_s: float = swarm_verify.PATIENCE_S) -> None:
         """`patience_s` is how long a proof of an overlay network asks before it calls it broken."""
+        self._pki = pki
         self._patience_s = patience_s
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="swarm")
 
@@ -37,9 +46,21 @@ class Swarm:
         """Let go of the threads; calls that still run end by their own bounds."""
         self._threads.shutdown(wait=False)
 
-    def node_files(self, plan: NodePlan, ca_pem: bytes, server: KeyPair) -> Sequence[NodeFile]:
+    def keys(self, cluster_name: str) -> Mapping[str, bytes]:
+        """Return nothing: a swarm needs no more than its authority."""
+        return {}
+
+    def node_files(
+        self, cluster: ClusterFacts, plan: NodePlan, manager: Member, keys: ClusterKeys
+    ) -> Sequence[NodeFile]:
         """Return the files that a node has before its first start."""
-        return swarm_files.node_files(plan, ca_pem, server)
+        server = self._pki.server(
+            keys.authority,
+            name=plan.name,
+            names=[plan.name, plan.container, "localhost"],
+            addresses=[plan.address, "127.0.0.1"],
+        )
+        return swarm_files.node_files(plan, cluster.options, keys.authority.cert_pem, server)
 
     def credentials(self, cluster_name: str, endpoint: str, access: Access) -> Mapping[str, bytes]:
         """Return the files, by name, of the archive that people use to reach the cluster's Docker API."""
@@ -59,10 +80,11 @@ class Swarm:
         await self._run(SwarmFailed, f"join {node.name}", access, swarm_membership.join, manager, node)
         _log.info("swarm.joined", node=node.name)
 
-    async def drain(self, manager: Member, node: Member, access: Access) -> None:
+    async def drain(self, manager: Member, node: Member, access: Access) -> Sequence[str]:
         """Move services' tasks off `node`, within a bound. A node that is no member is no error."""
         await self._run(SwarmFailed, f"drain {node.name}", access, swarm_membership.drain, manager, node)
         _log.info("swarm.drained", node=node.name)
+        return ()
 
     async def undrain(self, manager: Member, node: Member, access: Access) -> None:
         """Let `node` take tasks again. A node that is no member is no error."""
@@ -86,17 +108,24 @@ class Swarm:
         await self._run(OverlayFailed, doing, access, swarm_overlays.remove_overlay, manager, name)
         _log.info("overlay.removed", overlay=name)
 
-    async def verify(self, members: Sequence[Member], overlay: Overlay, access: Access) -> None:
+    async def verify(self, members: Sequence[Member], overlay: Overlay, access: Access) -> Sequence[Capability]:
         """Check from inside that containers on each member reach those on every other; raise `OverlayUnreachable`."""
         began = time.monotonic()
         doing = f"prove the overlay network {overlay.name}"
         await self._run(OverlayFailed, doing, access, swarm_verify.verify, members, overlay, self._patience_s)
         took_s = round(time.monotonic() - began, 3)
         _log.info("overlay.proved", overlay=overlay.name, nodes=len(members), took_s=took_s)
+        return ()
 
     async def health(self, manager: Member, access: Access) -> Mapping[str, bool]:
         """Return, by host name, whether the swarm holds the node for ready."""
         return await self._run(SwarmFailed, "list its nodes", access, swarm_membership.health, manager)
+
+    async def load_image(self, plan: NodePlan, archive: Path, access: Access) -> None:
+        """Put the container images of an archive into the node's engine; raise `ImageLoadFailed`."""
+        doing = f"load an image into {plan.name}"
+        await self._run(ImageLoadFailed, doing, access, swarm_images.load, plan.address, archive)
+        _log.info("image.loaded", node=plan.name, archive=archive.name)
 
     async def _run(
         self, failure: type[StepFailed], doing: str, access: Access, function: Callable[..., _T], *args: Any

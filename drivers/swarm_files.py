@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 
 from domain.nodes import NodeFile, NodePlan
+from domain.options import ClusterOptions
 from domain.overlays import overlay_mtu
 from domain.secrets import KeyPair
 from drivers.docker_client import DOCKER_PORT
@@ -15,10 +16,10 @@ _TLS = "/etc/docker/tls"
 _MTU = "com.docker.network.driver.mtu"
 
 
-def node_files(plan: NodePlan, ca_pem: bytes, server: KeyPair) -> Sequence[NodeFile]:
+def node_files(plan: NodePlan, options: ClusterOptions, ca_pem: bytes, server: KeyPair) -> Sequence[NodeFile]:
     """Return Docker's settings and certificates: with them it listens under TLS from its first start on."""
     mtu = plan.segment.mtu
-    settings = {
+    settings: dict[str, object] = {
         "hosts": ["unix:///run/docker.sock", f"tcp://{plan.address}:{DOCKER_PORT}"],
         "tlsverify": True,
         "tlscacert": f"{_TLS}/ca.pem",
@@ -34,6 +35,10 @@ def node_files(plan: NodePlan, ca_pem: bytes, server: KeyPair) -> Sequence[NodeF
             "overlay": {_MTU: str(overlay_mtu(mtu, encrypted=False))},
         },
     }
+    if options.registry_mirrors:
+        settings["registry-mirrors"] = [url for _, url in options.registry_mirrors]
+    if options.insecure_registries:
+        settings["insecure-registries"] = list(options.insecure_registries)
     return (
         NodeFile("/etc/docker/daemon.json", json.dumps(settings, indent=2).encode() + b"\n"),
         NodeFile(f"{_TLS}/ca.pem", ca_pem),

@@ -96,18 +96,24 @@ async def serve(
 ) -> None:
     """Run the chosen parts until a signal asks for the end, or one of them fails."""
     async with contextlib.AsyncExitStack() as stack:
-        parts = []
+        parts: list[asyncio.Task[None]] = []
         if worker:
             prefix = service.instance.prefix
             await converge(client, prefix, maintenance(prefix, sweep_grace_s=service.settings.sweep_grace_s))
             running = service.worker(client, more=interceptors)
             parts.append(asyncio.create_task(running.run(), name="worker"))
             stack.push_async_callback(running.shutdown)
+            if service.settings.check_every_s:
+                watching = asyncio.create_task(service.watch().run(), name="watch")
+                parts.append(watching)
+                stack.push_async_callback(_end, watching)
         if api:
             server = _server(service, client)
-            parts.append(asyncio.create_task(server.serve(), name="api"))
-            parts.append(asyncio.create_task(service.reconciler(client).run(), name="reconciler"))
-            stack.push_async_callback(_stop_api, server, parts)
+            serving = asyncio.create_task(server.serve(), name="api")
+            reconciling = asyncio.create_task(service.reconciler(client).run(), name="reconciler")
+            parts += [serving, reconciling]
+            stack.push_async_callback(_stop_api, server, serving)
+            stack.push_async_callback(_end, reconciling)
         log.info("service.started", home=str(service.home.path), api=api, worker=worker, prefix=service.instance.prefix)
         await _until_asked(parts)
         log.info("service.stopping")
@@ -148,12 +154,14 @@ def _server(service: Service, client: Client) -> _Server:
     )
 
 
-async def _stop_api(server: uvicorn.Server, parts: Sequence[asyncio.Task[None]]) -> None:
+async def _stop_api(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
     server.should_exit = True
-    for part in parts:
-        if part.get_name() == "reconciler":
-            part.cancel()
-    await asyncio.gather(*(part for part in parts if part.get_name() != "worker"), return_exceptions=True)
+    await asyncio.wait({serving})
+
+
+async def _end(loop: asyncio.Task[None]) -> None:
+    loop.cancel()
+    await asyncio.wait({loop})
 
 
 async def _until_asked(parts: Sequence[asyncio.Task[None]]) -> None:

@@ -76,6 +76,16 @@ class Home:
         """What this machine keeps as a host of the instance: the storage pool, nodes, images."""
         return self.path / "host"
 
+    @property
+    def releases(self) -> Path:
+        """Where releases of orchestrators are kept, that node images are made from."""
+        return self.path / "releases"
+
+    @property
+    def archives(self) -> Path:
+        """Where archives of container images are kept, for nodes that come later."""
+        return self.path / "images"
+
     def identity(self, prefix: str = "") -> Identity:
         """Return the instance's identity, made at the first call; `prefix` asks for a certain one then."""
         file = self.path / "instance.json"

@@ -43,7 +43,7 @@ def maintenance(prefix: str, *, sweep_grace_s: int) -> tuple[Maintenance, ...]:
             workflow=SWEEP_ORPHANS,
             argument=SweepOrphansInput(grace_s=sweep_grace_s),
             every=timedelta(hours=1),
-            note="Removes what carries our stamp and has no record; reports what has a record and is gone.",
+            note="Removes what carries our stamp and has no record.",
         ),
     )
 

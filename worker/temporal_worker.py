@@ -13,6 +13,8 @@ from workflows.configure_overlay import ConfigureOverlay
 from workflows.create_cluster import CreateCluster
 from workflows.delete_cluster import DeleteCluster
 from workflows.grow_cluster import GrowCluster
+from workflows.heal_cluster import HealCluster
+from workflows.load_image import LoadImage
 from workflows.prepare_host import PrepareHost
 from workflows.shrink_cluster import ShrinkCluster
 from workflows.sweep_orphans import SweepCluster, SweepOrphans
@@ -22,6 +24,8 @@ WORKFLOWS = (
     GrowCluster,
     ShrinkCluster,
     ConfigureOverlay,
+    LoadImage,
+    HealCluster,
     DeleteCluster,
     PrepareHost,
     SweepOrphans,

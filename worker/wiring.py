@@ -13,11 +13,13 @@ from temporalio.worker import Interceptor, Worker
 from activities.credentials import CredentialActivities
 from activities.fabric import FabricActivities
 from activities.hosts import HostActivities
+from activities.images import ImageActivities
 from activities.maintenance import MaintenanceActivities
 from activities.membership import MembershipActivities
 from activities.nodes import NodeActivities
 from activities.overlay import OverlayActivities
-from activities.ports import Fabric, Hosts, Images, Nodes, Orchestrator, Pki, Records, Vault
+from activities.people import PeopleCredentials
+from activities.ports import Archives, Fabric, Hosts, Images, Nodes, Orchestrator, Pki, Records, Vault
 from activities.progress import ProgressInterceptor
 from activities.records import RecordActivities
 from activities.secrets import ClusterSecrets
@@ -27,17 +29,21 @@ from api.probes import database_probe
 from api.reconciler import Reconciler
 from api.starter import TemporalStarter
 from api.tokens import AdminToken, digest
-from domain.errors import HostNotReady
+from domain.clusters import COE_KUBERNETES, cluster_types
+from domain.errors import HostNotReady, ReleaseMissing
 from domain.hosts import HostState
 from domain.instance import Instance
 from drivers.fabric import LinuxFabric
 from drivers.hosts import LinuxHosts
 from drivers.images import NodeImages
+from drivers.kubernetes import Kubernetes
 from drivers.lxc import LxcNodes
 from drivers.pki import CertificatePki
+from drivers.releases import Releases
 from drivers.shell import shell_of
 from drivers.swarm import Swarm
 from drivers.vault import FileVault
+from store.archives import ArchiveFolder
 from store.engine import make_engine
 from store.hosts import ensure_local_host
 from store.migrate import upgrade
@@ -47,6 +53,7 @@ from store.tables import DEFAULT_TENANT
 from worker.home import Home
 from worker.settings import Settings
 from worker.temporal_worker import make_worker
+from worker.watch import Watch
 from workflows.names import task_queue
 
 
@@ -72,24 +79,29 @@ def host_drivers(settings: Settings, instance: Instance) -> tuple[LxcNodes, Linu
         uid_ranges=settings.uid_ranges,
     )
     nodes = LxcNodes(shell_of, ready_timeout_s=settings.node_ready_timeout_s)
-    return nodes, LinuxFabric(instance, shell_of), hosts, NodeImages(shell_of, str(settings.cache))
+    images = NodeImages(shell_of, str(settings.cache), releases=Releases(Home(settings.home).releases))
+    return nodes, LinuxFabric(instance, shell_of), hosts, images
 
 
 def real_drivers(settings: Settings, instance: Instance) -> Drivers:
     """Return the drivers that people get."""
     nodes, fabric, hosts, images = host_drivers(settings, instance)
-    swarm = Swarm()
-    return Drivers(nodes, fabric, hosts, images, CertificatePki(), {swarm.coe: swarm})
+    pki = CertificatePki()
+    orchestrators: tuple[Orchestrator, ...] = (Swarm(pki), Kubernetes(pki, shell_of))
+    return Drivers(nodes, fabric, hosts, images, pki, {each.coe: each for each in orchestrators})
 
 
-def activities_of(drivers: Drivers, records: Records, vault: Vault) -> Sequence[Callable[..., Any]]:
+def activities_of(
+    drivers: Drivers, records: Records, vault: Vault, archives: Archives
+) -> Sequence[Callable[..., Any]]:
     """Return every activity, bound to its drivers."""
     secrets = ClusterSecrets(records, vault)
     concerns = (
         RecordActivities(records),
         CredentialActivities(records, secrets, drivers.pki, drivers.orchestrators),
         FabricActivities(records, drivers.fabric),
-        NodeActivities(records, secrets, drivers.pki, drivers.nodes, drivers.orchestrators),
+        ImageActivities(records, secrets, drivers.images, archives, drivers.orchestrators),
+        NodeActivities(records, secrets, drivers.nodes, drivers.orchestrators),
         MembershipActivities(records, secrets, drivers.orchestrators),
         OverlayActivities(records, secrets, drivers.orchestrators),
         HostActivities(records, drivers.hosts, drivers.images),
@@ -104,6 +116,23 @@ def activities_of(drivers: Drivers, records: Records, vault: Vault) -> Sequence[
 
 
 @dataclass(frozen=True)
+class InstalledReleases:
+    """Says what clusters can be made of: a Swarm always, its engine being in the node image; else what was added."""
+
+    releases: Releases
+
+    def has(self, coe: str, version: str) -> bool:
+        """Return whether the orchestrator can be had in that version."""
+        if coe != COE_KUBERNETES:
+            return True
+        try:
+            self.releases.get(coe, version)
+        except ReleaseMissing:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
 class Service:
     """An instance, opened: its home, its database brought up to date, its vault."""
 
@@ -112,6 +141,11 @@ class Service:
     instance: Instance
     engine: Engine
     vault: FileVault
+
+    @property
+    def archives(self) -> ArchiveFolder:
+        """Where archives of container images are kept."""
+        return ArchiveFolder(self.home.archives)
 
     @property
     def records(self) -> StoreRecords:
@@ -128,9 +162,16 @@ class Service:
         return make_worker(
             client,
             task_queue(self.instance.prefix),
-            activities_of(drivers or real_drivers(self.settings, self.instance), records, self.vault),
+            activities_of(drivers or real_drivers(self.settings, self.instance), records, self.vault, self.archives),
             [*more, ProgressInterceptor(records)],
         )
+
+    def watch(self) -> Watch:
+        """Return the loop that sees whether clusters are well. Its drivers are its own: silence must stop no worker."""
+        drivers = real_drivers(self.settings, self.instance)
+        secrets = ClusterSecrets(self.records, self.vault)
+        period_s = self.settings.check_every_s
+        return Watch(self.records, secrets, drivers.nodes, drivers.orchestrators, period_s=period_s)
 
     def app(self, client: Client) -> FastAPI:
         """Return the HTTP application."""
@@ -141,7 +182,25 @@ class Service:
             "host": host_probe(self.records, Outbox(self.engine)),
         }
         starter = TemporalStarter(client, task_queue=task_queue(self.instance.prefix))
-        return create_app(ApiDependencies(self.engine, token, starter, self.vault, probes))
+        return create_app(
+            ApiDependencies(
+                engine=self.engine,
+                tokens=token,
+                starter=starter,
+                credentials=self.credentials(),
+                archives=self.archives,
+                releases=InstalledReleases(Releases(self.home.releases)),
+                types=cluster_types(self.settings.kubernetes),
+                probes=probes,
+                max_upload_bytes=self.settings.max_upload_bytes,
+            )
+        )
+
+    def credentials(self) -> PeopleCredentials:
+        """Return what issues people's credentials."""
+        drivers = real_drivers(self.settings, self.instance)
+        secrets = ClusterSecrets(self.records, self.vault)
+        return PeopleCredentials(self.records, secrets, drivers.pki, drivers.orchestrators)
 
     def reconciler(self, client: Client) -> Reconciler:
         """Return the loop that brings rows and workflows together."""

@@ -7,16 +7,16 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.credentials import CredentialActivities
     from activities.fabric import FabricActivities
+    from activities.images import ImageActivities
     from activities.inputs import CountStep
     from activities.membership import MembershipActivities
     from activities.nodes import NodeActivities
     from activities.records import RecordActivities
     from domain.nodes import NodeRef
-    from domain.overlays import DEFAULT_OVERLAY
     from workflows.configure_overlay import ConfigureOverlay
     from workflows.names import CREATE_CLUSTER, PROGRESS_QUERY, ConfigureOverlayInput, CreateClusterInput
     from workflows.node_steps import on_node, remove_reserved
-    from workflows.policies import KEYS, MEMBERSHIP, NETWORK, NODE, RECORD, REMOVE, RESERVE
+    from workflows.policies import IMAGE, KEYS, MEMBERSHIP, NETWORK, NODE, RECORD, REMOVE, RESERVE
     from workflows.story import Story
     from workflows.undo import in_parallel
 
@@ -51,16 +51,17 @@ class CreateCluster:
         await in_parallel(
             story.run(CredentialActivities.ensure_authority, KEYS),
             story.run(FabricActivities.ensure_segment, NETWORK),
+            story.run(ImageActivities.ensure_images, IMAGE),
         )
 
         story.undo.push(lambda: remove_reserved(story))
         formed = asyncio.Event()
         await in_parallel(
-            story.run(CredentialActivities.seal_credentials, KEYS),
             self._form(manager, formed),
             *(self._join(worker, formed) for worker in workers),
         )
-        await self._overlay()
+        if self._change.overlay:
+            await self._overlay()
 
     async def _form(self, manager: NodeRef, formed: asyncio.Event) -> None:
         await self._story.run(NodeActivities.ensure_node, NODE, on_node(self._story, manager))
@@ -80,7 +81,7 @@ class CreateCluster:
             change.cluster_id,
             change.cluster_name,
             change.tenant_id,
-            overlay=DEFAULT_OVERLAY,
+            overlay=change.overlay,
             part_of_change=True,
         )
         info = workflow.info()
@@ -91,5 +92,5 @@ class CreateCluster:
                 id=f"{info.workflow_id}-overlay",
                 cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
                 search_attributes=info.typed_search_attributes,
-                static_summary=f"Overlay network {DEFAULT_OVERLAY} of {change.cluster_name}",
+                static_summary=f"Overlay network {change.overlay} of {change.cluster_name}",
             )

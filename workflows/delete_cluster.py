@@ -5,12 +5,13 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.credentials import CredentialActivities
     from activities.fabric import FabricActivities
+    from activities.images import ImageActivities
     from activities.records import RecordActivities
     from workflows.names import DELETE_CLUSTER, PROGRESS_QUERY, DeleteClusterInput
     from workflows.node_steps import remove_nodes
     from workflows.policies import RECORD, REMOVE
     from workflows.story import Story
-    from workflows.undo import is_foreseen
+    from workflows.undo import in_parallel, is_foreseen
 
 
 @workflow.defn(name=DELETE_CLUSTER)
@@ -41,4 +42,7 @@ class DeleteCluster:
             if not is_foreseen(error):
                 raise
             workflow.logger.warning("the cluster's network is left to the sweep", exc_info=error)
-        await story.run(CredentialActivities.discard_secrets, RECORD)
+        await in_parallel(
+            story.run(CredentialActivities.discard_secrets, RECORD),
+            story.run(ImageActivities.discard_images, RECORD),
+        )

@@ -4,6 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.fabric import FabricActivities
+    from activities.images import ImageActivities
     from activities.inputs import CountStep, OverlayStep
     from activities.membership import MembershipActivities
     from activities.nodes import NodeActivities
@@ -13,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.overlays import DEFAULT_OVERLAY
     from workflows.names import GROW_CLUSTER, PROGRESS_QUERY, GrowClusterInput
     from workflows.node_steps import on_node, remove_reserved
-    from workflows.policies import MEMBERSHIP, NETWORK, NODE, RECORD, RESERVE, VERIFY
+    from workflows.policies import IMAGE, LOAD, MEMBERSHIP, NETWORK, NODE, RECORD, RESERVE, VERIFY
     from workflows.story import Story
     from workflows.undo import in_parallel
 
@@ -43,12 +44,16 @@ class GrowCluster:
         story.undo.push(lambda: remove_reserved(story, leave=True))
         reserve = CountStep(story.step.operation_id, story.step.cluster_id, count=self._change.add)
         workers = await story.run(RecordActivities.reserve_nodes, RESERVE, reserve)
-        await story.run(FabricActivities.ensure_segment, NETWORK)
+        await in_parallel(
+            story.run(FabricActivities.ensure_segment, NETWORK),
+            story.run(ImageActivities.ensure_images, IMAGE),
+        )
         await in_parallel(*(self._join(worker) for worker in workers))
         await self._verify()
 
     async def _join(self, worker: NodeRef) -> None:
         await self._story.run(NodeActivities.ensure_node, NODE, on_node(self._story, worker))
+        await self._story.run(ImageActivities.load_images, LOAD, on_node(self._story, worker))
         await self._story.run(MembershipActivities.join_node, MEMBERSHIP, on_node(self._story, worker))
 
     async def _verify(self) -> None:

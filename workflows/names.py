@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
+from domain.overlays import DEFAULT_OVERLAY
+
 CREATE_CLUSTER = "CreateCluster"
 GROW_CLUSTER = "GrowCluster"
 SHRINK_CLUSTER = "ShrinkCluster"
 CONFIGURE_OVERLAY = "ConfigureOverlay"
+LOAD_IMAGE = "LoadImage"
+HEAL_CLUSTER = "HealCluster"
 DELETE_CLUSTER = "DeleteCluster"
 PREPARE_HOST = "PrepareHost"
 SWEEP_ORPHANS = "SweepOrphans"
@@ -47,10 +51,14 @@ class ClusterChange:
 
 @dataclass(frozen=True)
 class CreateClusterInput(ClusterChange):
-    """Make a cluster of `node_count` nodes; `retain` keeps the pieces of a failed one for a look."""
+    """Make a cluster of `node_count` nodes; `retain` keeps the pieces of a failed one for a look.
+
+    `overlay` is the overlay network that it begins with; an empty one is none.
+    """
 
     node_count: int = 1
     retain: bool = False
+    overlay: str = DEFAULT_OVERLAY
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,18 @@ class ConfigureOverlayInput(ClusterChange):
 
 
 @dataclass(frozen=True)
+class LoadImageInput(ClusterChange):
+    """Put the container images of the archive with that digest on every node of the cluster."""
+
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class HealClusterInput(ClusterChange):
+    """Start the cluster's nodes that have stopped, and wait until they are members again."""
+
+
+@dataclass(frozen=True)
 class DeleteClusterInput(ClusterChange):
     """Delete the cluster, whatever state it is in."""
 
@@ -95,7 +115,7 @@ class PrepareHostInput:
 
 @dataclass(frozen=True)
 class SweepOrphansInput:
-    """Look at every host for what has no row, and at every row for what is gone. `grace_s` is in seconds."""
+    """Look at every host for what has no row. `grace_s` is in seconds."""
 
     grace_s: int = 900
 

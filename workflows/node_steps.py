@@ -10,15 +10,29 @@ with workflow.unsafe.imports_passed_through():
     from activities.membership import MembershipActivities
     from activities.nodes import NodeActivities
     from activities.records import RecordActivities
-    from domain.nodes import NodeRef
-    from workflows.policies import MEMBERSHIP, RECORD, REMOVE
+    from domain.nodes import NodeRef, NodeRole
+    from workflows.policies import MEMBERSHIP, NODE, RECORD, REMOVE, StepPolicy
     from workflows.story import Story
-    from workflows.undo import in_parallel, is_foreseen
+    from workflows.undo import each, in_parallel, is_foreseen
 
 
 def on_node(story: Story, node: NodeRef) -> Step:
     """Return the story's step, on `node`."""
     return replace(story.step, node=node)
+
+
+async def start_nodes(story: Story, nodes: Sequence[Step], policy: StepPolicy = NODE) -> None:
+    """Start the nodes of one cluster, the manager first: each step is on one of them.
+
+    A worker that is up before its manager can't join Docker's gossip, and tries again only a minute later. A node
+    that does not start keeps no other from starting; the first such failure is raised.
+    """
+    failures: list[BaseException] = []
+    for role in (NodeRole.MANAGER, NodeRole.WORKER):
+        chosen = [step for step in nodes if step.node is not None and step.node.role == role]
+        failures += await each(*(story.run(NodeActivities.ensure_node, policy, step) for step in chosen))
+    if failures:
+        raise failures[0]
 
 
 async def remove_nodes(story: Story, nodes: Sequence[NodeRef], *, leave: bool = False) -> None:

@@ -10,7 +10,10 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=5)
 
 @dataclass(frozen=True)
 class StepPolicy:
-    """`attempt` bounds one attempt, `all_attempts` all of them together; `final` are codes not worth another."""
+    """`attempt` bounds one attempt, `all_attempts` all of them together; `final` are codes not worth another.
+
+    `attempts` is how many there may be; 0 is as many as the time allows.
+    """
 
     attempt: timedelta
     all_attempts: timedelta
@@ -18,6 +21,7 @@ class StepPolicy:
     longest_retry: timedelta = timedelta(seconds=5)
     heartbeat: timedelta | None = HEARTBEAT_TIMEOUT
     final: tuple[str, ...] = ()
+    attempts: int = 0
 
     @property
     def retry(self) -> RetryPolicy:
@@ -25,6 +29,7 @@ class StepPolicy:
         return RetryPolicy(
             initial_interval=self.first_retry,
             maximum_interval=self.longest_retry,
+            maximum_attempts=self.attempts,
             non_retryable_error_types=list(self.final),
         )
 
@@ -43,6 +48,14 @@ RESERVE = StepPolicy(attempt=timedelta(seconds=5), all_attempts=timedelta(minute
 KEYS = StepPolicy(attempt=timedelta(seconds=5), all_attempts=timedelta(minutes=2), heartbeat=None)
 NETWORK = StepPolicy(attempt=timedelta(seconds=20), all_attempts=timedelta(minutes=2))
 NODE = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=4), final=("docker-silent",))
+START = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=2), final=("docker-silent",))
+"""Starts of nodes that were there before. What does not start by then is left to the next heal, after a pause."""
+
+LOAD = StepPolicy(
+    attempt=timedelta(minutes=15), all_attempts=timedelta(minutes=30), final=("image-load-failed",), attempts=8
+)
+"""Container images. An archive may be gigabytes; a node that has died is asked for some twenty seconds."""
+
 MEMBERSHIP = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=3))
 OVERLAY = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=2))
 VERIFY = StepPolicy(attempt=timedelta(minutes=4), all_attempts=timedelta(minutes=10), final=("overlay-unreachable",))

@@ -8,10 +8,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.inputs import HostStep, Step
     from activities.maintenance import MaintenanceActivities
     from activities.membership import MembershipActivities
-    from activities.nodes import NodeActivities
-    from domain.nodes import NodeRole
     from workflows.names import PREPARE_HOST, PROGRESS_QUERY, PrepareHostInput
-    from workflows.policies import HOST, IMAGE, INSPECT, MEMBERSHIP, NETWORK, NODE, RECORD
+    from workflows.node_steps import start_nodes
+    from workflows.policies import HOST, IMAGE, INSPECT, MEMBERSHIP, NETWORK, RECORD
     from workflows.story import Story
     from workflows.undo import each, in_parallel
 
@@ -68,14 +67,6 @@ class PrepareHost:
             raise failures[0]
 
     async def _bring_back(self, cluster: Step, nodes: list[Step]) -> None:
-        """Start a cluster's nodes, the manager first, and wait until they have found each other.
-
-        A worker that is up before its manager can't join Docker's gossip, and tries again only a minute later.
-        """
-        failures: list[BaseException] = []
-        for role in (NodeRole.MANAGER, NodeRole.WORKER):
-            chosen = [node for node in nodes if node.node is not None and node.node.role == role]
-            failures += await each(*(self._story.run(NodeActivities.ensure_node, NODE, node) for node in chosen))
-        if failures:
-            raise failures[0]
+        """Start a cluster's nodes, and wait until they have found each other."""
+        await start_nodes(self._story, nodes)
         await self._story.run(MembershipActivities.await_members, MEMBERSHIP, cluster)

@@ -1,4 +1,4 @@
-"""SweepOrphans: what carries our stamp and has no row goes; what has a row and is gone is reported."""
+"""SweepOrphans: what carries our stamp and has no row goes."""
 
 from collections import defaultdict
 from dataclasses import replace

@@ -1,5 +1,6 @@
 """Node images that are only remembered."""
 
+from domain.clusters import ClusterType
 from domain.errors import CarinaError
 from domain.hosts import Host
 
@@ -13,7 +14,7 @@ class FakeImages:
         self.error = error
         self.built: list[str] = []
 
-    async def ensure(self, host: Host) -> str:
+    async def ensure(self, host: Host, kind: ClusterType) -> str:
         """Return the digest of an image that is there from now on."""
         if self.error is not None:
             raise self.error

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
 
+from domain.clusters import Capability
 from domain.errors import CarinaError, OverlayFailed, SwarmFailed
+from domain.facts import ClusterFacts
 from domain.nodes import Member, NodeFile, NodePlan
 from domain.overlays import Overlay
-from domain.secrets import Access, KeyPair
+from domain.secrets import Access, ClusterKeys
 
 
 @dataclass
@@ -14,7 +18,8 @@ class FakeOrchestrator:
     """Fits `Orchestrator` with clusters that are sets of names, one for each manager's address.
 
     `failing` gives, by name of a method, what its calls raise, until the entry is taken out again. `calls` are the
-    methods called, in order.
+    methods called, in order. `stranded` is what drains report, `found` what proofs find out, `images` what was loaded,
+    by node.
     """
 
     coe: str = "swarm"
@@ -22,8 +27,20 @@ class FakeOrchestrator:
     calls: list[str] = field(default_factory=list)
     clusters: dict[str, set[str]] = field(default_factory=dict)
     overlays: dict[str, dict[str, Overlay]] = field(default_factory=dict)
+    images: dict[str, set[str]] = field(default_factory=dict)
+    stranded: Sequence[str] = ()
+    found: Sequence[Capability] = ()
+    control_groups: Sequence[str] = ()
+    person_groups: Sequence[str] = ()
+    person_lifetime: timedelta | None = None
 
-    def node_files(self, plan: NodePlan, ca_pem: bytes, server: KeyPair) -> Sequence[NodeFile]:
+    def keys(self, cluster_name: str) -> Mapping[str, bytes]:
+        """Return one that names the cluster."""
+        return {"fake": cluster_name.encode()}
+
+    def node_files(
+        self, cluster: ClusterFacts, plan: NodePlan, manager: Member, keys: ClusterKeys
+    ) -> Sequence[NodeFile]:
         """Return one file that names the node."""
         return (NodeFile("/etc/fake", plan.name.encode()),)
 
@@ -45,9 +62,10 @@ class FakeOrchestrator:
         self._enter("join")
         self._names(manager).add(node.name)
 
-    async def drain(self, manager: Member, node: Member, access: Access) -> None:
-        """Do nothing: there is no work here."""
+    async def drain(self, manager: Member, node: Member, access: Access) -> Sequence[str]:
+        """Return `stranded`: there is no work here."""
         self._enter("drain")
+        return self.stranded
 
     async def undrain(self, manager: Member, node: Member, access: Access) -> None:
         """Do nothing: there is no work here."""
@@ -69,16 +87,22 @@ class FakeOrchestrator:
         self._enter("remove_overlay")
         self.overlays.get(manager.address, {}).pop(name, None)
 
-    async def verify(self, members: Sequence[Member], overlay: Overlay, access: Access) -> None:
+    async def verify(self, members: Sequence[Member], overlay: Overlay, access: Access) -> Sequence[Capability]:
         """Check that the first member's cluster has the overlay network; raise `OverlayFailed` if not."""
         self._enter("verify")
         if overlay.name not in self.overlays.get(members[0].address, {}):
             raise OverlayFailed(f"There is no overlay network {overlay.name}.")
+        return self.found
 
     async def health(self, manager: Member, access: Access) -> Mapping[str, bool]:
         """Hold every member for ready."""
         self._enter("health")
         return dict.fromkeys(self._names(manager), True)
+
+    async def load_image(self, plan: NodePlan, archive: Path, access: Access) -> None:
+        """Remember the archive's name under the node's."""
+        self._enter("load_image")
+        self.images.setdefault(plan.name, set()).add(archive.name)
 
     def _names(self, manager: Member) -> set[str]:
         if manager.address not in self.clusters:

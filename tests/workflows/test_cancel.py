@@ -30,7 +30,7 @@ async def cancelled_at(bed: Bed, call: str, on: str | None) -> None:
     bed.assert_nothing_left()
 
 
-CANCEL_AT = [("records.begin_operation", None), ("pki.server", None), *CHANGING_CALLS]
+CANCEL_AT = [("records.begin_operation", None), ("orchestrator.node_files", None), *CHANGING_CALLS]
 
 
 @pytest.mark.parametrize(("call", "on"), CANCEL_AT)

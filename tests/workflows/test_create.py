@@ -29,7 +29,6 @@ async def test_create_makes_nodes_that_are_members_and_an_overlay_that_was_prove
     overlay = bed.overlay_views(cluster)[DEFAULT_OVERLAY]
     assert overlay.state is OverlayState.ACTIVE
     assert overlay.verified_at is not None
-    assert bed.repository.sealed_credentials(cluster.id) is not None
 
 
 async def test_create_records_each_step_with_its_node(bed: Bed) -> None:
@@ -39,7 +38,7 @@ async def test_create_records_each_step_with_its_node(bed: Bed) -> None:
         ("reserve_nodes", None),
         ("ensure_authority", None),
         ("ensure_segment", None),
-        ("seal_credentials", None),
+        ("ensure_images", None),
         ("ensure_node", "demo-1"),
         ("ensure_node", "demo-2"),
         ("form_cluster", "demo-1"),
@@ -68,7 +67,7 @@ FAILING_CALLS = [
     ("records.reserve_nodes", None),
     ("pki.authority", None),
     ("pki.client", None),
-    ("pki.server", None),
+    ("orchestrator.keys", None),
     ("vault.seal", None),
     ("vault.open", None),
     ("records.put_secret", None),
@@ -76,8 +75,8 @@ FAILING_CALLS = [
     ("nodes.ensure", "demo-1"),
     ("nodes.ensure", "demo-3"),
     ("orchestrator.node_files", None),
-    ("orchestrator.credentials", None),
-    ("orchestrator.endpoint", None),
+    ("images.ensure", None),
+    ("records.set_image", None),
     ("orchestrator.form", None),
     ("orchestrator.join", "demo-2"),
     ("orchestrator.ensure_overlay", None),
@@ -85,7 +84,7 @@ FAILING_CALLS = [
     ("records.mark_overlay", None),
     ("records.complete_operation", None),
 ]
-WITHOUT_EFFECT = {"pki", "vault", "orchestrator.node_files", "orchestrator.credentials", "orchestrator.endpoint"}
+WITHOUT_EFFECT = {"pki", "vault", "orchestrator.node_files", "orchestrator.keys"}
 CHANGING_CALLS = [
     (call, on)
     for call, on in FAILING_CALLS

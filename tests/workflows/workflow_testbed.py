@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Interceptor, Worker
 from troubles import Trouble, Troubled
 
-from activities.ports import Fabric, Hosts, Images, Nodes, Orchestrator, Pki, Records, Vault
+from activities.ports import Archives, Fabric, Hosts, Images, Nodes, Orchestrator, Pki, Records, Vault
 from activities.progress import ProgressInterceptor
 from api.starts import start_of
 from domain.clusters import SWARM, ClusterStatus
@@ -31,6 +31,7 @@ from drivers.fakes.nodes import FakeNodes
 from drivers.fakes.orchestrator import FakeOrchestrator
 from drivers.pki import CertificatePki
 from drivers.vault import FileVault
+from store.archives import ArchiveFolder
 from store.hosts import ensure_local_host
 from store.outbox import Outbox
 from store.records import StoreRecords
@@ -81,6 +82,7 @@ class Bed:
         self.records = StoreRecords(self.engine, INSTANCE)
         self.repository = Repository(self.engine, DEFAULT_TENANT)
         self.outbox = Outbox(self.engine)
+        self.archives = ArchiveFolder(self.vault_key.parent / "images")
 
     # What stands in the worker's place
 
@@ -99,7 +101,8 @@ class Bed:
             {"swarm": cast("Orchestrator", troubled("orchestrator", self.orchestrator))},
         )
         vault = cast("Vault", troubled("vault", FileVault(self.vault_key)))
-        return activities_of(drivers, cast("Records", troubled("records", self.records)), vault)
+        archives = cast("Archives", troubled("archives", self.archives))
+        return activities_of(drivers, cast("Records", troubled("records", self.records)), vault, archives)
 
     def worker(self, *more: Interceptor) -> Worker:
         """Return a worker as the service makes it, on a queue of the test's own."""
