@@ -7,9 +7,9 @@ pool=$root/pool images=$pool/images
 # Make one image in a subshell, whose end sets its locks free: what is half-made never has the image's name.
 ensure() ( # how to make it, digest, parent's digest or nothing, packages
     final=$images/$2 new=$images/.new-$2 packages=$4
-    [[ ! -d $final ]] || exit 0
+    [[ ! -d $final/rootfs ]] || exit 0
     take_lock "$images/.lock-$2" 900
-    [[ ! -d $final ]] || exit 0
+    [[ ! -d $final/rootfs ]] || exit 0
     trap 'lxc-stop --kill -P "$new" -n warm >/dev/null 2>&1 || true' EXIT
     drop_container "$new" warm
     drop_subvolume "$new/rootfs"
@@ -31,9 +31,20 @@ ensure() ( # how to make it, digest, parent's digest or nothing, packages
     mv -T "$new" "$final"
 )
 
-[[ ! -d $images/$kind ]] || exit 0
+# Remove images that nobody has asked for in a month, and that no node was made from.
+drop_old() {
+    local old
+    while read -r old; do
+        grep -qs "\"${old##*/}\"" "$pool"/nodes/*/stamp.json || drop_container "$images" "${old##*/}"
+    done < <(find "$images" -mindepth 1 -maxdepth 1 -type d ! -name '.*' ! -name "$base" ! -name "$kind" -mtime +30)
+}
+
 need_pool
-mkdir -p "$images"
-files=$(base64 -w 0)
-ensure make_base "$base" '' "$base_packages"
-ensure make_kind "$kind" "$base" "$kind_packages"
+if [[ ! -d $images/$kind/rootfs ]]; then
+    mkdir -p "$images"
+    files=$(base64 -w 0)
+    ensure make_base "$base" '' "$base_packages"
+    ensure make_kind "$kind" "$base" "$kind_packages"
+    drop_old
+fi
+touch --no-create "$images/$base" "$images/$kind"

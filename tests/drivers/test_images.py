@@ -2,7 +2,9 @@
 
 import asyncio
 import dataclasses
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from drivers.fakes.images import FakeImages
 from drivers.image_recipe import BASE, PROBE_IMAGE
 from drivers.images import CACHE_DIR, NodeImages
 from drivers.lxc import LxcNodes
+from drivers.lxc_config import stamp_text
 from drivers.releases import Releases
 
 PAUSE_IMAGE = "localhost/pause:1"
@@ -81,6 +84,25 @@ async def test_another_instance_takes_the_image_from_the_cache_even_after_a_kill
     assert told == [f"taking the node image from {cache}"] * 2  # the base and what Swarm adds
 
 
+async def test_an_image_goes_when_no_node_has_been_made_of_it_and_nobody_has_asked_for_it_in_a_month(
+    cache: Path, node_image: str
+) -> None:
+    used, unused, fresh = "1" * 64, "2" * 64, "3" * 64
+    with prepared_host() as other:
+        for name in (used, unused, fresh):
+            (other.pool / "images" / name).mkdir()
+            run("btrfs", "subvolume", "create", str(rootfs_of(other, name)))
+        plan = plan_node(other, used)
+        (other.pool / "nodes" / plan.container).mkdir()
+        (other.pool / "nodes" / plan.container / "stamp.json").write_text(stamp_text(plan.stamp))
+        month_ago = time.time() - 32 * 24 * 3600
+        for name in (used, unused):
+            os.utime(other.pool / "images" / name, (month_ago, month_ago))
+        await NodeImages(cache_dir=str(cache)).ensure(other.host, SWARM)
+        left = {path.name for path in (other.pool / "images").glob("[!.]*")}
+    assert left == {BASE.digest(), node_image, used, fresh}
+
+
 async def test_a_damaged_cache_is_told_and_a_cancelled_build_leaves_no_mounts(cache: Path, node_image: str) -> None:
     stream = cache / f"{BASE.digest()}.btrfs.zst"
     with stream.open("r+b") as file:
@@ -132,6 +154,7 @@ async def test_a_kubernetes_image_needs_its_release(
 async def test_images_have_the_blocks_of_their_base_in_common(
     real_host: RealHost, node_image: str, kubernetes_image: str
 ) -> None:
+    run("btrfs", "filesystem", "sync", str(real_host.pool))
     paths = [str(rootfs_of(real_host, digest)) for digest in (BASE.digest(), node_image, kubernetes_image)]
     lines = run("btrfs", "filesystem", "du", "--summarize", "--raw", *paths).splitlines()[1:]
     (base, _), *others = [tuple(map(int, line.split()[:2])) for line in lines]
@@ -175,7 +198,7 @@ async def test_a_killed_build_on_another_base_than_the_caches_is_made_by_the_nex
         run("btrfs", "subvolume", "delete", str(base))
         base.with_name("new").rename(base)
         run("btrfs", "property", "set", str(base), "ro", "true")
-        cut = NodeImages(cut_before('furnish "$new/rootfs"'), str(cache), told.append, releases)
+        cut = NodeImages(cut_before('echo "adding Debian packages"'), str(cache), told.append, releases)
         with pytest.raises(ImageUnavailable, match="SIGKILL"):
             await cut.ensure(other.host, kubernetes)
         assert "another base" in told[1]
