@@ -10,12 +10,29 @@ from image_archives_help import busybox_image, cut, docker_archive, oci_archive
 from installation import Installation, Json, until
 from swarm import swarm_of
 
+from domain.clusters import DEFAULT_KUBERNETES
+from drivers.images import CACHE_DIR
+from drivers.release_sources import ensure_release
+from drivers.releases import Releases
+
 MEBIBYTE = 2**20
+[(TYPE_ID, VERSION)] = DEFAULT_KUBERNETES.items()
 
 
 @pytest.fixture(scope="module")
 async def shop(carina: Installation) -> AsyncIterator[Json]:
     cluster = await carina.active("shop", 2)
+    yield cluster
+    await carina.deleted(cluster["id"])
+
+
+@pytest.fixture(scope="module")
+async def fleet(carina: Installation) -> AsyncIterator[Json]:
+    """A Kubernetes cluster of two nodes."""
+    ensure_release(Releases(carina.home / "releases"), VERSION, Path(CACHE_DIR))
+    asked = {"name": "fleet", "cluster_type_id": TYPE_ID, "node_count": 2}
+    cluster, operation = carina.accepted("POST", "/clusters", asked)
+    await carina.succeeded(operation)
     yield cluster
     await carina.deleted(cluster["id"])
 
@@ -71,6 +88,43 @@ async def test_a_service_runs_on_all_nodes_from_a_loaded_image(carina: Installat
             service.remove()
 
 
+@pytest.mark.parametrize("oci", [False, True])
+async def test_pods_on_all_nodes_run_from_a_loaded_image_by_its_short_name(
+    carina: Installation, fleet: Json, folder: Path, *, oci: bool
+) -> None:
+    name = "oci" if oci else "plain"
+    image = busybox_image(folder, f"{name}:1", text=name)
+    archive = (oci_archive if oci else docker_archive)(folder / f"{name}.tar", image)
+    carina.carina("images", "load", "fleet", str(archive))
+    labels = {"app": name}
+    container = {"name": "web", "image": f"{name}:1", "imagePullPolicy": "Never"}
+    daemons = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+            },
+        },
+    }
+    (folder / "daemons.json").write_text(json.dumps(daemons))
+    kubectl(carina, "apply", "--filename", str(folder / "daemons.json"))
+    await carina.succeeded(carina.resize(fleet["id"], 3))
+
+    def pods() -> list[str]:
+        return kubectl(carina, "get", "pods", "--selector", f"app={name}", "--output", "name").split()
+
+    await until(lambda: len(pods()) == 3, 60, "each node has a pod")
+    kubectl(carina, "rollout", "status", f"daemonset/{name}", "--timeout=60s")
+    for pod in pods():
+        assert kubectl(carina, "exec", pod, "--", "/bin/busybox", "cat", "/www/index.html") == name
+    kubectl(carina, "delete", "daemonset", name)
+    await carina.succeeded(carina.resize(fleet["id"], 2))
+
+
 async def test_a_big_image_does_not_fill_the_services_memory(carina: Installation, shop: Json, folder: Path) -> None:
     big = docker_archive(folder / "big.tar", busybox_image(folder, "big:1", filler_bytes=200 * MEBIBYTE))
     pid = carina.service_pid()
@@ -106,6 +160,15 @@ async def test_a_deleted_cluster_leaves_no_archives(carina: Installation, folder
     assert (carina.home / "images" / cluster["id"]).is_dir()
     await carina.deleted(cluster["id"])
     assert not (carina.home / "images" / cluster["id"]).exists()
+
+
+def kubectl(installation: Installation, *words: str) -> str:
+    """Run kubectl as the cluster's people do, with credentials of their own."""
+    config = installation.user_home / "fleet.yaml"
+    if not config.exists():
+        installation.carina("kubeconfig", "fleet", "--output", str(config))
+    program = installation.home / "releases" / f"kubernetes-{VERSION}" / "bin" / "kubectl"
+    return installation.run(str(program), "--kubeconfig", str(config), *words).stdout
 
 
 def new_peak_bytes(pid: int) -> int:
