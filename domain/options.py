@@ -4,7 +4,6 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from domain.clusters import COE_KUBERNETES
 from domain.errors import InvalidInput, NoAddressLeft, SubnetOverlaps
@@ -23,6 +22,7 @@ _CHOSEN_PREFIX = 16
 _POD_PREFIXES = range(8, 21)  # a /20 has room for the pods of 16 nodes
 _SERVICE_PREFIXES = range(12, 25)  # kube-apiserver refuses more than 20 bits of services
 _DNS_OFFSET = 10
+_MIRROR = re.compile(r"^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$")
 _REGISTRY = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$")
 
 
@@ -70,7 +70,7 @@ def check_options(asked: AskedOptions, coe: str, node_network: str | None) -> Cl
     `SubnetOverlaps`.
     """
     mirrors = tuple(sorted(_mirror(name, url) for name, url in (asked.registry_mirrors or {}).items()))
-    insecure = tuple(sorted({_registry(name, "insecure_registries") for name in asked.insecure_registries}))
+    insecure = tuple(sorted({_registry(name, "options.insecure_registries") for name in asked.insecure_registries}))
     if coe != COE_KUBERNETES:
         for field in ("network", "pod_subnet", "service_subnet"):
             if getattr(asked, field) is not None:
@@ -153,8 +153,7 @@ def _chosen(preferred: ipaddress.IPv4Network, taken: Iterable[ipaddress.IPv4Netw
 
 def _mirror(registry: str, url: str) -> tuple[str, str]:
     field = "options.registry_mirrors"
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+    if not _MIRROR.fullmatch(url):
         raise InvalidInput(
             f"{url!r} is no address of a registry.", field=field, remedy="Write it like http://10.0.0.5:5000."
         )

@@ -1,11 +1,14 @@
 """A store for tests, with short ways to the states that they begin from."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sqlalchemy import Engine
 
 from domain.clusters import SWARM, ClusterType, kubernetes_type
+from domain.errors import CarinaError
 from domain.hosts import Claim, Host, HostState
 from domain.nodes import NodeRef
 from domain.options import AskedOptions
@@ -16,6 +19,7 @@ from store.repository import Repository
 from store.views import Accepted, ClusterView
 
 KUBERNETES = kubernetes_type(20, "1.35.4")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -86,3 +90,27 @@ class StoreFixture:
         accepted, _nodes = self.reserved(name, node_count, cluster_type=cluster_type, options=options)
         self.records.complete_operation(accepted.operation.id)
         return self.repository.cluster(accepted.cluster.id)
+
+
+def at_once(work: Sequence[Callable[[], Result]]) -> list[Result | CarinaError]:
+    """Start all of `work` at the same moment, and return what each returned or which domain error it raised."""
+    barrier = threading.Barrier(len(work))
+    results: dict[int, Result | CarinaError] = {}
+    crashes: list[BaseException] = []
+
+    def run(number: int) -> None:
+        barrier.wait()
+        try:
+            results[number] = work[number]()
+        except CarinaError as error:
+            results[number] = error
+        except BaseException as error:  # noqa: BLE001 - shown below
+            crashes.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(work))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert crashes == []
+    return [results[number] for number in range(len(work))]

@@ -2,10 +2,8 @@
 
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from domain.clusters import SWARM, ClusterStatus
 from domain.errors import CarinaError, ClusterBusy, ErrorRecord, NameTaken
@@ -15,34 +13,9 @@ from store.migrate import upgrade
 from store.repository import Repository
 from store.tables import DEFAULT_TENANT
 from store.views import IdempotencyKey
-from tests.unit.store_stages import StoreFixture
+from tests.unit.store_stages import StoreFixture, at_once
 
-Result = TypeVar("Result")
 ERROR = ErrorRecord("step-failed", "A step failed", "it broke", "mend it")
-
-
-def at_once(work: Sequence[Callable[[], Result]]) -> list[Result | CarinaError]:
-    """Start all of `work` at the same moment, and return what each returned or which domain error it raised."""
-    barrier = threading.Barrier(len(work))
-    results: dict[int, Result | CarinaError] = {}
-    crashes: list[BaseException] = []
-
-    def run(number: int) -> None:
-        barrier.wait()
-        try:
-            results[number] = work[number]()
-        except CarinaError as error:
-            results[number] = error
-        except BaseException as error:  # noqa: BLE001 - shown below
-            crashes.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(work))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert crashes == []
-    return [results[number] for number in range(len(work))]
 
 
 def test_one_of_many_creates_gets_the_name(store: StoreFixture) -> None:
