@@ -16,6 +16,7 @@ _RETRY_S = 0.05
 _TOO_MANY = 429  # a budget does not allow it now
 _ENDED = frozenset({"Succeeded", "Failed"})
 _STATIC = "kubernetes.io/config.mirror"
+_NAMESPACES = "/api/v1/namespaces"
 
 
 def drain(api: Api, node: Member) -> Sequence[str]:
@@ -28,8 +29,9 @@ def drain(api: Api, node: Member) -> Sequence[str]:
     if found is None:
         return ()
     _cordon(api, node, unschedulable=True)
-    pods = [pod for pod in pods_on(api, node) if _is_to_move(pod)]
-    notes = [note for pod in pods for note in _losses(api, pod)]
+    ending = {item["metadata"]["name"] for item in api.items(_NAMESPACES) if _is_ending(item)}
+    pods = [pod for pod in pods_on(api, node) if _is_to_move(pod) and pod["metadata"]["namespace"] not in ending]
+    notes = [note for pod in pods if not _is_ending(pod) for note in _losses(api, pod)]
     deadline = time.monotonic() + _BOUND_S
     kept = _evict_all(api, pods, deadline if is_ready(found) else time.monotonic())
     if is_ready(found):
@@ -49,6 +51,11 @@ def undrain(api: Api, node: Member) -> None:
 
 def _cordon(api: Api, node: Member, *, unschedulable: bool) -> None:
     api.patch(f"{NODES}/{node_name(node.name)}", {"spec": {"unschedulable": unschedulable or None}})
+
+
+def _is_ending(item: Object) -> bool:
+    """Whether an object is being deleted already. A namespace that is takes no evictions, and its pods with it."""
+    return "deletionTimestamp" in item["metadata"]
 
 
 def _is_to_move(pod: Object) -> bool:
