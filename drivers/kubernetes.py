@@ -117,7 +117,7 @@ class Kubernetes:
         _log.info("overlay.made", overlay=overlay.name, subnet=overlay.subnet)
 
     async def remove_overlay(self, manager: Member, name: str, access: Access) -> None:
-        """Remove the overlay's namespace. None there is no error; the pod network stays: `OverlayFailed`."""
+        """Remove the overlay's namespace. None there is no error; the pod network stays as long as its cluster."""
         doing = f"remove the overlay {name}"
         await self._run(OverlayFailed, doing, manager, access, kubernetes_overlays.remove, name)
         _log.info("overlay.removed", overlay=name)

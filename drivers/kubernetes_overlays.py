@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from domain.clusters import Capability
-from domain.errors import OverlayFailed
 from domain.nodes import Member
 from domain.overlays import DEFAULT_OVERLAY, Overlay
 from drivers import kubernetes_membership, kubernetes_namespaces, kubernetes_verify
@@ -22,12 +21,9 @@ def ensure(api: Api, overlay: Overlay) -> None:
 
 
 def remove(api: Api, name: str) -> None:
-    """Remove a namespace; the pod network can't be: all pods are in it."""
-    if name == DEFAULT_OVERLAY:
-        raise OverlayFailed(
-            "The pod network goes with its cluster only.", remedy="Delete the cluster, or leave the network be."
-        )
-    kubernetes_namespaces.remove(api, name)
+    """Remove a namespace. The pod network stays, whoever asks: all pods are in it, and it goes with its cluster."""
+    if name != DEFAULT_OVERLAY:
+        kubernetes_namespaces.remove(api, name)
 
 
 def verify(api: Api, members: Sequence[Member], overlay: Overlay, patience_s: int) -> Sequence[Capability]:

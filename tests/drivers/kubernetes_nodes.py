@@ -94,7 +94,7 @@ async def kubernetes_nodes(
     await asyncio.to_thread(ensure_release, releases, KIND.version, Path(CACHE_DIR))
     image = await NodeImages(releases=releases).ensure(real.host, KIND)
     pki = CertificatePki()
-    orchestrator = Kubernetes(pki, shell_of)
+    orchestrator = Kubernetes(pki, shell_of, patience_s=8)
     authority = pki.authority(name)
     keys = ClusterKeys(authority, orchestrator.keys(name))
     client = pki.client(authority, name="carina", groups=orchestrator.control_groups)
