@@ -87,7 +87,7 @@ apparmor_config() {
     fi
 }
 
-# Start a container and wait until its Docker Engine is ready, which docker.service tells by touching a file.
+# Start a container. When its engine is ready, docker.service or, on Kubernetes, containerd.service touches a file.
 start_container() { # lxcpath, name, rootfs
     local dir=$1/$2
     rm -f "$3/var/lib/carina/ready" "$dir/log"
@@ -111,12 +111,12 @@ await_ready() { # lxcpath, name, rootfs, timeout_ms
     until [[ -e $3/var/lib/carina/ready ]]; do
         [[ -n $pid && -d /proc/$pid ]] || fail $NOT_STARTED "it ended at once: $(tail -c 1500 "$1/$2/log" 2>/dev/null)"
         now_ms
-        ((now < deadline)) || fail $DOCKER_SILENT "$(docker_journal "$1" "$2")"
+        ((now < deadline)) || fail $DOCKER_SILENT "$(engine_journal "$1" "$2")"
         wait_a_little
     done
 }
 
-docker_journal() { # lxcpath, name
+engine_journal() { # lxcpath, name
     timeout 5 lxc-attach -P "$1" -n "$2" --clear-env -- \
-        journalctl --unit docker.service --lines 12 --no-pager --output cat </dev/null 2>&1 | tail -c 1500
+        journalctl --unit docker.service --unit containerd.service --lines 12 --no-pager --output cat </dev/null 2>&1 | tail -c 1500
 }

@@ -162,6 +162,16 @@ async def test_images_have_the_blocks_of_their_base_in_common(
         assert total - exclusive > 0.9 * base
 
 
+async def test_etcd_begins_with_the_default_roles_and_with_nothing_that_tells_clusters_apart(
+    real_host: RealHost, kubernetes_image: str
+) -> None:
+    database = (rootfs_of(real_host, kubernetes_image) / "var/lib/etcd/member/member/snap/db").read_bytes()
+    for kept in ("clusterroles/system:node", "clusterrolebindings/cluster-admin", "flowschemas/", "priorityclasses/"):
+        assert f"/registry/{kept}".encode() in database, kept
+    for kind in ("namespaces", "serviceaccounts", "configmaps", "leases", "services", "masterleases", "minions"):
+        assert f"/registry/{kind}/".encode() not in database, kind
+
+
 async def test_a_kubernetes_node_without_settings_has_containerd_with_its_images_and_nothing_else(
     real_host: RealHost, kubernetes_image: str
 ) -> None:
