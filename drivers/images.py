@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -61,7 +61,7 @@ class NodeImages:
     shells: Shells = shell_of
     cache_dir: str = CACHE_DIR
     progress: Callable[[str], None] | None = None
-    releases: ReleaseShelf = Releases(RELEASES_DIR)
+    releases: ReleaseShelf = field(default_factory=lambda: Releases(RELEASES_DIR))
 
     async def ensure(self, host: Host, kind: ClusterType) -> str:
         """Build the image of a cluster type's nodes unless it is there, and return its digest.
