@@ -130,6 +130,23 @@ async def prepare_host(bed: Bed) -> Recorded:
     return {"prepare-host": handle, "prepare-host-failed": failed}
 
 
+async def heal(bed: Bed) -> Recorded:
+    cluster = await bed.active(count=2)
+    bed.nodes.running.clear()
+    healed = await _healed(bed, cluster.id)
+    bed.nodes.running.clear()
+    bed.trouble.fail("nodes.ensure", DiskFull("the pool is full"), on="demo-2")
+    return {"heal": healed, "heal-failed": await _healed(bed, cluster.id)}
+
+
+async def _healed(bed: Bed, cluster_id: str) -> Handle:
+    operation_id = bed.records.accept_heal(cluster_id)
+    assert operation_id is not None
+    handle = await bed.start(bed.repository.operation(operation_id))
+    await bed.end(handle)
+    return handle
+
+
 async def sweep(bed: Bed) -> Recorded:
     cluster = await bed.active(count=1)
     plan = next(iter(bed.nodes.plans.values()))
@@ -174,6 +191,7 @@ SCENARIOS: tuple[Callable[[Bed], Awaitable[Recorded]], ...] = (
     overlays,
     delete,
     prepare_host,
+    heal,
     sweep,
 )
 

@@ -1,4 +1,4 @@
-"""The sweep: what has no row goes, in time; what has a row and is gone is reported."""
+"""The sweep: what has no row goes, in time."""
 
 from dataclasses import replace
 
@@ -7,7 +7,6 @@ from record_histories import orphan_of
 from temporalio.client import WorkflowFailureError
 from workflow_testbed import Bed
 
-from activities.maintenance import NODE_MISSING, NODE_STOPPED
 from domain.clusters import Health
 from domain.errors import CommandFailed, DiskFull
 from domain.nodes import NodePlan
@@ -54,24 +53,6 @@ async def test_a_busy_cluster_is_not_swept(bed: Bed) -> None:
     await bed.sweep()
     assert stray.container not in bed.nodes.plans
     assert bed.names() == ["demo-1", "demo-2"]
-
-
-async def test_nodes_that_are_gone_or_stopped_are_conditions_until_they_are_back(bed: Bed) -> None:
-    cluster = await bed.active(count=3)
-    gone, stopped = sorted(bed.nodes.plans)[1:]
-    plan = bed.nodes.plans.pop(gone)
-    bed.nodes.running.discard(stopped)
-    await bed.sweep()
-    degraded = bed.cluster(cluster)
-    assert degraded.health is Health.DEGRADED
-    assert {(condition.type, condition.node) for condition in degraded.conditions} == {
-        (NODE_MISSING, "demo-2"),
-        (NODE_STOPPED, "demo-3"),
-    }
-    bed.nodes.plans[gone] = plan
-    bed.nodes.running.update({gone, stopped})
-    await bed.sweep()
-    assert (bed.cluster(cluster).health, list(bed.cluster(cluster).conditions)) == (Health.HEALTHY, [])
 
 
 async def test_an_orphan_that_does_not_go_is_tried_again_by_the_next_sweep(patient_bed: Bed) -> None:
