@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from domain.secrets import KeyPair
 from drivers.pki import CertificatePki
@@ -71,6 +71,22 @@ def test_a_server_carries_what_it_was_given(authority: KeyPair) -> None:
     assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("10.0.0.1")]
     usage = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(usage) == [ExtendedKeyUsageOID.SERVER_AUTH]
+
+
+def test_a_client_may_have_groups_and_a_short_life(authority: KeyPair) -> None:
+    day = dt.timedelta(days=1)
+    pair = CertificatePki().client(authority, name="ann", groups=("admins", "staff"), lifetime=day)
+    leaf = x509.load_pem_x509_certificate(pair.cert_pem)
+    groups = leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    assert [group.value for group in groups] == ["admins", "staff"]
+    left = leaf.not_valid_after_utc - dt.datetime.now(dt.UTC)
+    assert day - dt.timedelta(minutes=1) < left <= day
+
+
+def test_a_peer_is_server_and_client_in_one(authority: KeyPair, tmp_path: Path) -> None:
+    peer = CertificatePki().peer(authority, name="demo-1", names=[], addresses=["127.0.0.1"])
+    assert openssl_verify(tmp_path, authority, peer, "-purpose", "sslserver", "-verify_ip", "127.0.0.1")
+    assert openssl_verify(tmp_path, authority, peer, "-purpose", "sslclient")
 
 
 def test_a_pair_does_not_show_its_key(authority: KeyPair) -> None:
