@@ -46,12 +46,16 @@ class Swarm:
         """Let go of the threads; calls that still run end by their own bounds."""
         self._threads.shutdown(wait=False)
 
-    def keys(self, cluster_name: str) -> Mapping[str, bytes]:
+    def keys(self, cluster_name: str) -> Mapping[str, bytes]:  # noqa: ARG002 - the port's signature
         """Return nothing: a swarm needs no more than its authority."""
         return {}
 
     def node_files(
-        self, cluster: ClusterFacts, plan: NodePlan, manager: Member, keys: ClusterKeys
+        self,
+        cluster: ClusterFacts,
+        plan: NodePlan,
+        manager: Member,  # noqa: ARG002 - nodes are told of their manager when they join
+        keys: ClusterKeys,
     ) -> Sequence[NodeFile]:
         """Return the files that a node has before its first start."""
         server = self._pki.server(

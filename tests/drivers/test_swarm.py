@@ -23,6 +23,7 @@ from drivers.swarm import Swarm
 from drivers.swarm_overlays import LABEL as OVERLAY_LABEL
 from drivers.swarm_probe import LABEL as PROBE_LABEL
 from drivers.swarm_probe import remove
+from drivers.tls import tls_context
 
 OVERLAY = Overlay("carina", "10.48.0.0/24", 1450)
 IMAGE = "carina/probe:1"

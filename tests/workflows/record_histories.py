@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from sqlalchemy import Engine  # noqa: E402 - the path comes first
 from workflow_testbed import Bed, Handle, running, start_real_server  # noqa: E402
 
-from domain.errors import DiskFull  # noqa: E402
+from domain.errors import DiskFull, ImageLoadFailed  # noqa: E402
 from domain.hosts import CAP_ESP  # noqa: E402
 from domain.nodes import NodePlan  # noqa: E402
 from store.engine import make_engine  # noqa: E402
@@ -147,6 +147,13 @@ async def _healed(bed: Bed, cluster_id: str) -> Handle:
     return handle
 
 
+async def load_image(bed: Bed) -> Recorded:
+    cluster = await bed.active(count=2)
+    loaded = await _ended(bed, bed.accept_image(cluster))
+    bed.trouble.fail("orchestrator.load_image", ImageLoadFailed("no space left on device"), on="demo-2")
+    return {"load-image": loaded, "load-image-failed": await _ended(bed, bed.accept_image(cluster, b"another"))}
+
+
 async def sweep(bed: Bed) -> Recorded:
     cluster = await bed.active(count=1)
     plan = next(iter(bed.nodes.plans.values()))
@@ -192,6 +199,7 @@ SCENARIOS: tuple[Callable[[Bed], Awaitable[Recorded]], ...] = (
     delete,
     prepare_host,
     heal,
+    load_image,
     sweep,
 )
 

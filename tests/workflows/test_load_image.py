@@ -7,21 +7,9 @@ from domain.clusters import ClusterStatus
 from domain.errors import DockerSilent, ImageLoadFailed
 from domain.images import ImageState
 from domain.operations import OperationState, StepState
-from store.views import Accepted, ClusterView
+from store.views import ClusterView
 
 LOAD = "orchestrator.load_image"
-
-
-def accept_image(bed: Bed, cluster: ClusterView, content: bytes = b"an archive") -> Accepted:
-    """Keep an archive and accept it, as the API does."""
-    with bed.archives.incoming() as archive:
-        archive.write(content)
-        archive.finish()
-        archive.keep(cluster.id)
-    accepted, _view = bed.repository.accept_image(
-        cluster.id, digest=archive.digest, names=["web:1"], size_bytes=archive.size_bytes
-    )
-    return accepted
 
 
 def state(bed: Bed, cluster: ClusterView) -> ImageState:
@@ -37,7 +25,7 @@ def archives(bed: Bed, cluster: ClusterView) -> set[str]:
 async def test_an_archive_goes_to_all_nodes_at_once(bed: Bed) -> None:
     cluster = await bed.active(count=3)
     loading = bed.trouble.hold(LOAD)
-    handle = await bed.start(accept_image(bed, cluster).operation)
+    handle = await bed.start(bed.accept_image(cluster).operation)
     await bed.until(lambda: bed.trouble.count(LOAD) == 3)
     assert state(bed, cluster) is ImageState.PENDING
     loading.release()
@@ -48,7 +36,7 @@ async def test_an_archive_goes_to_all_nodes_at_once(bed: Bed) -> None:
 
 async def test_a_load_says_of_each_node_how_much_it_took(bed: Bed) -> None:
     cluster = await bed.active(count=2)
-    operation = await bed.run(accept_image(bed, cluster, b"x" * 3 * 2**20))
+    operation = await bed.run(bed.accept_image(cluster, b"x" * 3 * 2**20))
     assert operation.state is OperationState.SUCCEEDED
     notes = {step.node: step.note for step in steps_named(operation, "load_image")}
     assert notes.keys() == {"demo-1", "demo-2"}
@@ -58,7 +46,7 @@ async def test_a_load_says_of_each_node_how_much_it_took(bed: Bed) -> None:
 async def test_a_node_that_refuses_the_archive_fails_the_load_at_once_and_is_named(bed: Bed) -> None:
     cluster = await bed.active(count=3)
     bed.trouble.fail(LOAD, ImageLoadFailed("containerd on demo-2 says: no space left on device"), on="demo-2")
-    operation = await bed.run(accept_image(bed, cluster))
+    operation = await bed.run(bed.accept_image(cluster))
     assert operation.state is OperationState.FAILED
     assert operation.error is not None
     assert (operation.error.code, "demo-2" in operation.error.detail) == ("image-load-failed", True)
@@ -71,9 +59,9 @@ async def test_a_node_that_refuses_the_archive_fails_the_load_at_once_and_is_nam
 async def test_a_load_that_failed_may_be_done_again(bed: Bed) -> None:
     cluster = await bed.active(count=2)
     bed.trouble.fail(LOAD, ImageLoadFailed("no room"), on="demo-2", times=1)
-    await bed.run(accept_image(bed, cluster))
+    await bed.run(bed.accept_image(cluster))
     assert state(bed, cluster) is ImageState.ERROR
-    await bed.run(accept_image(bed, cluster))
+    await bed.run(bed.accept_image(cluster))
     assert state(bed, cluster) is ImageState.ACTIVE
     assert bed.orchestrator.images["demo-2"] == archives(bed, cluster)
 
@@ -81,7 +69,7 @@ async def test_a_load_that_failed_may_be_done_again(bed: Bed) -> None:
 async def test_a_node_that_is_silent_for_a_moment_gets_the_archive_later(bed: Bed) -> None:
     cluster = await bed.active(count=2)
     bed.trouble.fail(LOAD, DockerSilent("it starts just now"), on="demo-2", times=2)
-    operation = await bed.run(accept_image(bed, cluster))
+    operation = await bed.run(bed.accept_image(cluster))
     assert operation.state is OperationState.SUCCEEDED
     assert states(steps_named(operation, "load_image", "demo-2")) == [StepState.FAILED] * 2 + [StepState.SUCCEEDED]
 
@@ -90,7 +78,7 @@ async def test_a_node_that_is_silent_for_long_fails_the_load(patient_bed: Bed) -
     bed = patient_bed
     cluster = await bed.active(count=2)
     bed.trouble.fail(LOAD, DockerSilent("demo-2 does not answer"), on="demo-2")
-    operation = await bed.run(accept_image(bed, cluster))
+    operation = await bed.run(bed.accept_image(cluster))
     assert operation.state is OperationState.FAILED
     assert operation.error is not None
     assert operation.error.code == "docker-silent"
@@ -100,7 +88,7 @@ async def test_a_node_that_is_silent_for_long_fails_the_load(patient_bed: Bed) -
 async def test_a_cancelled_load_leaves_the_cluster_as_it_is(bed: Bed) -> None:
     cluster = await bed.active(count=2)
     loading = bed.trouble.hold(LOAD, on="demo-2")
-    handle = await bed.start(accept_image(bed, cluster).operation)
+    handle = await bed.start(bed.accept_image(cluster).operation)
     await loading.wait_reached()
     await handle.cancel()
     await bed.end(handle)
@@ -111,7 +99,7 @@ async def test_a_cancelled_load_leaves_the_cluster_as_it_is(bed: Bed) -> None:
 async def test_new_nodes_get_the_clusters_images_before_they_join(bed: Bed) -> None:
     cluster = await bed.active(count=1)
     for content in (b"one", b"two", b"three"):
-        await bed.run(accept_image(bed, cluster, content))
+        await bed.run(bed.accept_image(cluster, content))
     forgotten = bed.repository.images(cluster.id)[1].digest
     bed.repository.forget_image(cluster.id, forgotten)
     bed.trouble.calls.clear()
@@ -124,7 +112,7 @@ async def test_new_nodes_get_the_clusters_images_before_they_join(bed: Bed) -> N
 
 async def test_an_archive_that_is_gone_does_not_hinder_a_grow(bed: Bed) -> None:
     cluster = await bed.active(count=1)
-    await bed.run(accept_image(bed, cluster))
+    await bed.run(bed.accept_image(cluster))
     (image,) = bed.repository.images(cluster.id)
     bed.archives.discard(cluster.id, image.digest)
     operation = await bed.run(bed.accept_resize(cluster.id, 2))
@@ -134,7 +122,7 @@ async def test_an_archive_that_is_gone_does_not_hinder_a_grow(bed: Bed) -> None:
 
 async def test_a_grow_whose_node_does_not_take_the_images_is_undone(bed: Bed) -> None:
     cluster = await bed.active(count=1)
-    await bed.run(accept_image(bed, cluster))
+    await bed.run(bed.accept_image(cluster))
     bed.trouble.fail(LOAD, ImageLoadFailed("no room"), on="demo-3")
     operation = await bed.run(bed.accept_resize(cluster.id, 3))
     assert operation.state is OperationState.FAILED
@@ -145,7 +133,7 @@ async def test_a_grow_whose_node_does_not_take_the_images_is_undone(bed: Bed) ->
 @pytest.mark.parametrize("trouble", [False, True])
 async def test_a_deleted_cluster_leaves_no_archives(bed: Bed, *, trouble: bool) -> None:
     cluster = await bed.active(count=1)
-    await bed.run(accept_image(bed, cluster))
+    await bed.run(bed.accept_image(cluster))
     archive = bed.archives.path(cluster.id, bed.repository.images(cluster.id)[0].digest)
     assert archive.exists()
     if trouble:
