@@ -51,14 +51,17 @@ def health(api: Api) -> Mapping[str, bool]:
 
 
 def ensure_network(api: Api) -> None:
-    """Return once every node has its range of pods, and the pod network has reached it."""
+    """Return once every node has its range of pods, and the pod network has reached it.
+
+    Nodes that people joined by themselves are theirs to see to.
+    """
 
     def spans(objects: Objects) -> bool:
-        return all(_is_spanned(item) for item in objects.values())
+        return all(_is_spanned(item) for item in objects.values() if _is_ours(item))
 
     met, objects = api.until(NODES, spans, _NODE_TIMEOUT_S)
     if not met:
-        names = ", ".join(_known_as(item) for item in objects.values() if not _is_spanned(item))
+        names = ", ".join(_known_as(item) for item in objects.values() if _is_ours(item) and not _is_spanned(item))
         raise OverlayFailed(
             f"The pod network had not reached these nodes {_NODE_TIMEOUT_S:.0f} s later: {names}.",
             remedy="Look at the journal of flannel.service in the nodes named.",
@@ -67,7 +70,7 @@ def ensure_network(api: Api) -> None:
 
 def some_ready(api: Api, count: int) -> Sequence[Member]:
     """Return up to `count` nodes that are ready, the control plane's first."""
-    ready = [item for item in api.items(NODES) if is_ready(item)]
+    ready = [item for item in api.items(NODES) if is_ready(item) and _is_ours(item)]
     ready.sort(key=lambda item: not _is_control_plane(item))
     return [
         Member(
@@ -154,6 +157,10 @@ def _is_spanned(item: Object) -> bool:
     """Whether a node has a range of pods; dead ones are passed over: nobody can reach them."""
     there = "podCIDR" in item["spec"] and condition(item, "NetworkUnavailable").get("status") == "False"
     return there or condition(item, "Ready").get("status") == "Unknown"
+
+
+def _is_ours(item: Object) -> bool:
+    return NAME in item["metadata"].get("annotations", {})
 
 
 def _is_control_plane(item: Object) -> bool:

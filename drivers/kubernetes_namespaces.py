@@ -15,6 +15,7 @@ from domain.nodes import Member
 from domain.overlays import Overlay
 from drivers.kubernetes_client import Api, Object
 from drivers.kubernetes_policies import NETWORK_POLICY, measure
+from drivers.kubernetes_probe import LABEL as PROBE
 from drivers.kubernetes_probe import OPEN_PORT, PARALLEL, Probe, Running, in_parallel, pods, running
 from drivers.kubernetes_questions import NAMESPACES, clear, lost, namespace, opened, probes_on, reach, still_open
 
@@ -56,7 +57,8 @@ def remove(api: Api, name: str) -> None:
     found = api.find(path)
     if found is None or not _is_ours(found):
         return
-    api.delete(path)
+    if "deletionTimestamp" not in found["metadata"]:
+        api.delete(path)
     selector = f"metadata.name={name}"
     gone, left = api.until(NAMESPACES, lambda objects: not objects, _REMOVE_TIMEOUT_S, fieldSelector=selector)
     if not gone:
@@ -74,6 +76,8 @@ def verify(api: Api, members: Sequence[Member], overlay: Overlay, patience_s: in
     Raises `OverlayUnreachable`, and `PolicyNotEnforced` where the namespace is open.
     """
     clear(api)
+    for leftover in api.items(pods(overlay.name), labelSelector=PROBE):
+        api.delete(f"{pods(overlay.name)}/{leftover['metadata']['name']}")
     mine = _Probes(members, overlay)
     talk_s = 2 * patience_s + _MARGIN_S
     try:

@@ -24,7 +24,8 @@ _MEANINGS = {
 def clear(api: Api) -> None:
     """Remove the namespaces that checks which were killed left behind."""
     for found in api.items(NAMESPACES, labelSelector=LABEL):
-        api.delete(f"{NAMESPACES}/{found['metadata']['name']}")
+        if "deletionTimestamp" not in found["metadata"]:
+            api.delete(f"{NAMESPACES}/{found['metadata']['name']}")
 
 
 @contextmanager

@@ -5,25 +5,19 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from realhost import RealHost
 
 from domain.allocation import node_address, uid_base
-from domain.clusters import COE_KUBERNETES, DEFAULT_KUBERNETES, kubernetes_type
+from domain.clusters import COE_KUBERNETES, ClusterType
 from domain.facts import ClusterFacts
 from domain.nodes import Member, NodePlan, NodeRole, Stamp
 from domain.options import NETWORK_FLANNEL, AskedOptions, check_options
 from domain.secrets import Access, ClusterKeys
-from drivers.images import CACHE_DIR, NodeImages
 from drivers.kubernetes import Kubernetes
 from drivers.lxc import LxcNodes
 from drivers.pki import CertificatePki
-from drivers.release_sources import ensure_release
-from drivers.releases import Releases
 from drivers.shell import shell_of
-
-KIND = kubernetes_type(*next(iter(DEFAULT_KUBERNETES.items())))
 
 
 @dataclass
@@ -84,22 +78,26 @@ class KubernetesNodes:
 
 @asynccontextmanager
 async def kubernetes_nodes(
-    real: RealHost, *, name: str, count: int, slot: int, network: str = NETWORK_FLANNEL
+    real: RealHost,
+    kind: ClusterType,
+    image: str,
+    *,
+    name: str,
+    count: int,
+    slot: int,
+    network: str = NETWORK_FLANNEL,
 ) -> AsyncIterator[KubernetesNodes]:
     """Plan the nodes of a cluster under an authority of its own; remove at the end what was made of them.
 
     `slot`, from 0, keeps clusters on one host apart.
     """
-    releases = Releases(Path(real.host.root) / "releases")
-    await asyncio.to_thread(ensure_release, releases, KIND.version, Path(CACHE_DIR))
-    image = await NodeImages(releases=releases).ensure(real.host, KIND)
     pki = CertificatePki()
     orchestrator = Kubernetes(pki, shell_of, patience_s=8)
     authority = pki.authority(name)
     keys = ClusterKeys(authority, orchestrator.keys(name))
     client = pki.client(authority, name="carina", groups=orchestrator.control_groups)
     options = check_options(AskedOptions(network=network), COE_KUBERNETES, real.claim.network)
-    cluster = ClusterFacts(f"cluster-{slot}", name, KIND, real.segment, options)
+    cluster = ClusterFacts(f"cluster-{slot}", name, kind, real.segment, options)
     nodes = KubernetesNodes(cluster, orchestrator, keys, Access(authority.cert_pem, client), [], [])
     for index in range(1, count + 1):
         role = NodeRole.MANAGER if index == 1 else NodeRole.WORKER

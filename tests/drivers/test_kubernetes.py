@@ -1,8 +1,10 @@
 import asyncio
 import socket
 import ssl
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,7 @@ from kubernetes_nodes import KubernetesNodes, kubernetes_nodes
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
+from domain.clusters import ClusterType
 from domain.errors import KubernetesFailed, OverlayUnreachable, PolicyNotEnforced
 from domain.nodes import Member
 from domain.options import NETWORK_NONE
@@ -35,9 +38,11 @@ SERVICES = "/api/v1/namespaces/default/services"
 
 
 @pytest_asyncio.fixture(scope="module")
-async def cluster(real_host: RealHost) -> AsyncIterator[KubernetesNodes]:
+async def cluster(
+    real_host: RealHost, kubernetes: ClusterType, kubernetes_image: str
+) -> AsyncIterator[KubernetesNodes]:
     """A cluster of three nodes that all have joined."""
-    async with kubernetes_nodes(real_host, name="Kube", count=3, slot=0) as nodes:
+    async with kubernetes_nodes(real_host, kubernetes, kubernetes_image, name="Kube", count=3, slot=0) as nodes:
         await nodes.form()
         yield nodes
 
@@ -199,11 +204,72 @@ async def test_a_namespace_that_is_open_is_found_out(cluster: KubernetesNodes, a
         until(lambda: api.find(f"{NAMESPACES}/opened/serviceaccounts/default") is not None)
         with pytest.raises(PolicyNotEnforced, match="reached from outside"):
             await cluster.orchestrator.verify(cluster.members, overlay, cluster.access)
-        assert [
-            item for item in api.items(f"{NAMESPACES}/opened/pods") if not item["metadata"].get("deletionTimestamp")
-        ] == []
+        assert standing(api.items(f"{NAMESPACES}/opened/pods")) == []
         await cluster.orchestrator.remove_overlay(cluster.members[0], "opened", cluster.access)
         assert api.find(f"{NAMESPACES}/opened") is None
+
+
+async def test_a_namespace_is_made_and_proved_where_policies_are_enforced(cluster: KubernetesNodes, api: Api) -> None:
+    manager = cluster.members[0]
+    overlay = Overlay("shop", "", 1500, services=("web:80",))
+    policies = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies"
+    with enforcer(cluster, api, "shop"):
+        for _ in range(2):
+            await cluster.orchestrator.ensure_overlay(manager, overlay, cluster.access)
+        names = {item["metadata"]["name"] for item in api.items(policies)}
+        assert names == {"default-deny", "same-namespace", "dns", "expose-web"}
+        assert api.get(f"{NAMESPACES}/shop/services/web")["spec"]["selector"] == {"app": "web"}
+        found = await cluster.orchestrator.verify(cluster.members, overlay, cluster.access)
+        assert [(item.name, item.works) for item in found] == [("network-policy", True)]
+        assert standing(api.items(f"{NAMESPACES}/shop/pods")) == []
+        found = await cluster.orchestrator.verify(cluster.members, NETWORK, cluster.access)
+        assert {item.name: item.works for item in found}["network-policy"]
+        for _ in range(2):
+            await cluster.orchestrator.remove_overlay(manager, "shop", cluster.access)
+        assert api.find(f"{NAMESPACES}/shop") is None
+
+
+@contextmanager
+def enforcer(cluster: KubernetesNodes, api: Api, namespace: str) -> Iterator[None]:
+    """Do by hand, in the nodes' firewalls, what an enforcer of policies does with those of the tests.
+
+    It closes port 8081 of all pods, and all ports but 80 of those of one namespace to all others. Like a real one it
+    hears of a pod only when its kubelet has told of it.
+    """
+    rules = (
+        "table ip enforcer { set inside { type ipv4_addr; }; chain closed {"
+        " type filter hook prerouting priority -350;"
+        " ip saddr 10.244.0.0/16 tcp dport 8081 drop;"
+        " ip saddr 10.244.0.0/16 ip saddr != @inside ip daddr @inside tcp dport != 80 drop; }; }"
+    )
+    ended = threading.Event()
+
+    def follow() -> None:
+        closed: set[str] = set()
+        while not ended.wait(0.05):
+            pods = api.items(f"{NAMESPACES}/{namespace}/pods")
+            new = {item["status"]["podIP"] for item in pods if "podIP" in item["status"]} - closed
+            for member in cluster.members if new else ():
+                cluster.run(member, "nft", f"add element ip enforcer inside {{ {', '.join(new)} }}")
+            closed |= new
+
+    daemon = deployment("enforcer", 0, nodeSelector={"none": "such"}) | {"kind": "DaemonSet"}
+    daemon["spec"].pop("replicas")
+    with there(api, "/apis/apps/v1/namespaces/default/daemonsets", daemon), ThreadPoolExecutor(1) as pool:
+        for member in cluster.members:
+            cluster.run(member, "nft", rules)
+        following = pool.submit(follow)
+        try:
+            yield
+        finally:
+            ended.set()
+            for member in cluster.members:
+                cluster.run(member, "nft", "delete table ip enforcer")
+        following.result()
+
+
+def standing(items: Sequence[Object]) -> list[Object]:
+    return [item for item in items if "deletionTimestamp" not in item["metadata"]]
 
 
 async def test_a_namespace_of_somebody_else_is_left_alone(cluster: KubernetesNodes, api: Api) -> None:
@@ -445,8 +511,11 @@ async def test_people_are_admins_by_their_group(cluster: KubernetesNodes) -> Non
         api.items(NODES)
 
 
-async def test_a_cluster_without_a_network_waits_for_one_of_peoples_own(real_host: RealHost) -> None:
-    async with kubernetes_nodes(real_host, name="bare", count=1, slot=1, network=NETWORK_NONE) as nodes:
+async def test_a_cluster_without_a_network_waits_for_one_of_peoples_own(
+    real_host: RealHost, kubernetes: ClusterType, kubernetes_image: str
+) -> None:
+    options = {"count": 1, "slot": 1, "network": NETWORK_NONE}
+    async with kubernetes_nodes(real_host, kubernetes, kubernetes_image, name="bare", **options) as nodes:
         await nodes.form()
         manager = nodes.members[0]
         assert await nodes.orchestrator.health(manager, nodes.access) == {"bare-1": False}
