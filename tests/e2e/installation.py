@@ -20,6 +20,11 @@ from typing import Any
 
 import httpx
 
+from domain.clusters import COE_KUBERNETES, COE_SWARM, DEFAULT_KUBERNETES, SWARM
+from drivers.images import CACHE_DIR
+from drivers.release_sources import ensure_release
+from drivers.releases import Releases
+
 TMP = Path("/var/tmp")
 NAME = "carina-e2e-"
 BIN = Path(sys.executable).parent
@@ -29,6 +34,8 @@ START_TIMEOUT_S = 90.0
 OPERATION_TIMEOUT_S = 180.0
 POLL_S = 0.05
 ENDED = ("succeeded", "failed", "cancelled")
+[(KUBERNETES_ID, KUBERNETES_VERSION)] = DEFAULT_KUBERNETES.items()
+TYPES = {COE_SWARM: SWARM.id, COE_KUBERNETES: KUBERNETES_ID}
 
 Json = dict[str, Any]
 
@@ -128,8 +135,18 @@ class Installation:
         assert response.status_code == httpx.codes.ACCEPTED, response.text
         return response.json(), response.headers["Location"].rpartition("/")[2]
 
-    def create(self, name: str, nodes: int, *, query: str = "") -> tuple[Json, str]:
-        return self.accepted("POST", f"/clusters{query}", {"name": name, "cluster_type_id": 22, "node_count": nodes})
+    def create(
+        self, name: str, nodes: int, *, kind: str = COE_SWARM, query: str = "", **options: Any
+    ) -> tuple[Json, str]:
+        """Ask for a cluster of that kind, with what it takes to make it there; return it, and its operation's id."""
+        if kind == COE_KUBERNETES:
+            self.add_release()
+        body = {"name": name, "cluster_type_id": TYPES[kind], "node_count": nodes}
+        return self.accepted("POST", f"/clusters{query}", body | ({"options": options} if options else {}))
+
+    def add_release(self) -> None:
+        """Have the release that Kubernetes clusters are made of, from what the machine built before."""
+        ensure_release(Releases(self.home / "releases"), KUBERNETES_VERSION, Path(CACHE_DIR))
 
     def resize(self, cluster_id: str, nodes: int) -> str:
         body = {"type": "resize", "input": {"node_count": nodes}}
@@ -138,9 +155,9 @@ class Installation:
     def delete(self, cluster_id: str, *, query: str = "") -> str:
         return self.accepted("DELETE", f"/clusters/{cluster_id}{query}")[1]
 
-    async def active(self, name: str, nodes: int) -> Json:
+    async def active(self, name: str, nodes: int, *, kind: str = COE_SWARM, **options: Any) -> Json:
         """Create a cluster, and return it when it is active."""
-        cluster, operation = self.create(name, nodes)
+        cluster, operation = self.create(name, nodes, kind=kind, **options)
         await self.succeeded(operation)
         return self.cluster(cluster["id"])
 

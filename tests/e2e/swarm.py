@@ -1,36 +1,25 @@
-"""A cluster as its people see it: through Docker's own client, with the cluster's credentials."""
+"""A Swarm cluster as its people see it: through Docker's own client, with the cluster's credentials."""
 
-import io
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import docker
 import docker.tls
-import machine
+from credentials import credentials
 from docker.errors import APIError, ContainerError
+from docker.types import EndpointSpec, RestartPolicy
 from installation import Installation, until
+from requests import RequestException
 
 PROBE_IMAGE = "carina/probe:1"
 PORT = 2376
-
-
-def credentials(installation: Installation, cluster_id: str) -> Path:
-    """Fetch a cluster's credentials, and return the directory that they are in."""
-    response = installation.call("GET", f"/clusters/{cluster_id}/credentials/zip")
-    assert response.status_code == 200, response.text
-    directory = installation.user_home / f"credentials-{cluster_id}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
-        for entry in archive.infolist():
-            (directory / Path(entry.filename).name).write_bytes(archive.read(entry))
-    return directory
+PAGE = "it works"
+WEB = ["sh", "-c", f"mkdir -p /www && echo {PAGE} > /www/index.html && exec httpd -f -p 8080 -h /www"]
 
 
 class Swarm:
-    """Docker clients of a cluster's nodes."""
+    """Docker clients of a cluster's nodes. Fits `People`."""
 
     def __init__(self, installation: Installation, cluster_id: str) -> None:
         self.installation = installation
@@ -62,29 +51,52 @@ class Swarm:
         entries = self.manager.api.nodes()
         return sorted((e.get("Description", {}).get("Hostname", ""), e["Status"]["State"]) for e in entries)
 
-    def close(self) -> None:
-        for client in self._clients.values():
-            client.close()
-
-    async def answer(self, web: str, asker: str, *, network: str = "carina") -> str:
-        """Run a web container on the node with the address `web`, and return what one on `asker` gets from it."""
-        page = "mkdir -p /www && echo it works > /www/index.html && exec httpd -f -p 8080 -h /www"
-        server = self.at(web).containers.run(
-            PROBE_IMAGE, ["sh", "-c", page], name="web", network=network, detach=True, stop_signal="SIGKILL"
-        )
+    def ready(self) -> int:
         try:
-            return await self.fetch(asker, "web", network=network)
-        finally:
-            server.remove(force=True)
+            return [state for _, state in self.members()].count("ready")
+        except (RequestException, APIError):
+            return 0
 
-    async def fetch(self, asker: str, name: str, *, network: str = "carina", timeout_s: float = 20) -> str:
+    def run(self, name: str, address: str) -> None:
+        self.at(address).containers.run(
+            PROBE_IMAGE,
+            WEB,
+            name=name,
+            network="carina",
+            restart_policy={"Name": "always"},
+            detach=True,
+            stop_signal="SIGKILL",
+        )
+
+    def remove(self, name: str, address: str) -> None:
+        self.at(address).containers.get(name).remove(force=True)
+
+    def serve(self, name: str, replicas: int) -> None:
+        self.manager.services.create(
+            PROBE_IMAGE,
+            WEB,
+            name=name,
+            networks=["carina"],
+            endpoint_spec=EndpointSpec(mode="dnsrr"),
+            mode={"Replicated": {"Replicas": replicas}},
+            restart_policy=RestartPolicy(condition="any", delay=10**8),
+        )
+
+    def serving(self, name: str) -> int:
+        try:
+            tasks = self.manager.api.tasks(filters={"service": name, "desired-state": "running"})
+        except (RequestException, APIError):
+            return 0
+        return sum(task["Status"]["State"] == "running" for task in tasks)
+
+    async def fetch(self, asker: str, name: str, *, timeout_s: float = 20) -> str:
         """Return what a container on the node with the address `asker` gets from `name` on the overlay network."""
         got: list[str] = []
 
         def ask() -> bool:
             command = ["timeout", "2", "wget", "-q", "-O", "-", f"http://{name}:8080/"]
             try:
-                output = self.at(asker).containers.run(PROBE_IMAGE, command, network=network, remove=True)
+                output = self.at(asker).containers.run(PROBE_IMAGE, command, network="carina", remove=True)
             except (ContainerError, APIError):
                 return False  # not yet: a name or a way is not known everywhere at once
             got.append(output.decode().strip())
@@ -92,6 +104,14 @@ class Swarm:
 
         await until(ask, timeout_s, f"{asker} gets an answer from {name}")
         return got[0]
+
+    def leftovers(self) -> list[str]:
+        found = [(address, self.at(address).containers.list(all=True)) for address in self.addresses]
+        return [f"{container.name} on {address}" for address, containers in found for container in containers]
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
 
 
 @contextmanager
@@ -101,22 +121,3 @@ def swarm_of(installation: Installation, cluster: dict[str, Any]) -> Iterator[Sw
         yield swarm
     finally:
         swarm.close()
-
-
-async def assert_whole(installation: Installation, cluster_id: str, nodes: int) -> None:
-    """The cluster is active with exactly `nodes` nodes, in the API, on the host and in the swarm; its overlay works."""
-    cluster = installation.cluster(cluster_id)
-    assert (cluster["status"], cluster["node_count"], cluster["error"]) == ("active", nodes, None)
-    listed = installation.nodes(cluster_id)
-    assert [node["state"] for node in listed] == ["active"] * nodes
-    assert [node["role"] for node in listed] == ["manager", *["worker"] * (nodes - 1)]
-    names = {node["container"] for node in listed}
-    own = f"{installation.prefix}-{cluster['name']}-"
-    assert {name for name in machine.containers(installation) if own in name} == names
-    assert names <= machine.running(installation)
-    with swarm_of(installation, cluster) as swarm:
-        assert swarm.members() == sorted((node["name"], "ready") for node in listed)
-        addresses = swarm.addresses
-        assert await swarm.answer(addresses[-1], addresses[0]) == "it works"
-        for address in addresses:
-            assert swarm.at(address).containers.list(all=True) == [], "a probe was left behind"

@@ -6,8 +6,9 @@ import signal
 from uuid import uuid4
 
 import machine
-from installation import Installation, until
+from installation import TYPES, Installation, until
 from machine import is_alive
+from people import every_kind
 from records import NOTHING, held_by
 
 
@@ -15,8 +16,11 @@ def _has_begun(carina: Installation, operation: str, step: str) -> bool:
     return any(found["name"] == step for found in carina.get(f"/operations/{operation}")["steps"])
 
 
-async def test_a_busy_cluster_names_the_operation_and_a_forced_delete_undoes_it(carina: Installation) -> None:
-    cluster, create = carina.create("busy", 2)
+@every_kind
+async def test_a_busy_cluster_names_the_operation_and_a_forced_delete_undoes_it(
+    carina: Installation, kind: str
+) -> None:
+    cluster, create = carina.create("busy", 2, kind=kind)
     path = f"/clusters/{cluster['id']}"
     await until(lambda: _has_begun(carina, create, "ensure_node"), 30, "a node is being made")
     resize = {"type": "resize", "input": {"node_count": 3}}
@@ -35,17 +39,20 @@ async def test_a_busy_cluster_names_the_operation_and_a_forced_delete_undoes_it(
     assert held_by(carina, cluster["id"]) == NOTHING
 
 
-async def test_a_delete_sent_twice_is_one_operation(carina: Installation) -> None:
-    cluster = await carina.active("twice", 1)
+@every_kind
+async def test_a_delete_sent_twice_is_one_operation(carina: Installation, kind: str) -> None:
+    cluster = await carina.active("twice", 1, kind=kind)
     first, second = carina.delete(cluster["id"]), carina.delete(cluster["id"])
     assert first == second
     await carina.succeeded(first)
     assert carina.call("DELETE", f"/clusters/{cluster['id']}").status_code == 404
 
 
-async def test_an_idempotency_key_holds_over_a_killed_service(carina: Installation) -> None:
+@every_kind
+async def test_an_idempotency_key_holds_over_a_killed_service(carina: Installation, kind: str) -> None:
     headers = {"Idempotency-Key": str(uuid4())}
-    body = {"name": "once", "cluster_type_id": 22, "node_count": 1}
+    body = {"name": "once", "cluster_type_id": TYPES[kind], "node_count": 1}
+    carina.add_release()
     first = carina.call("POST", "/clusters", json=body, headers=headers)
     pid = carina.service_pid()
     os.kill(pid, signal.SIGKILL)
@@ -64,9 +71,12 @@ async def test_an_idempotency_key_holds_over_a_killed_service(carina: Installati
     await carina.deleted(first.json()["id"])
 
 
-async def test_the_command_line_creates_grows_and_deletes(carina: Installation) -> None:
+@every_kind
+async def test_the_command_line_creates_grows_and_deletes(carina: Installation, kind: str) -> None:
+    carina.add_release()
+
     def story() -> None:
-        carina.carina("create", "typed", "--nodes", "1", "--wait")
+        carina.carina("create", "typed", "--type", kind, "--nodes", "1", "--wait")
         carina.carina("grow", "typed", "--by", "1", "--wait")
         assert carina.carina("nodes", "typed").stdout.count("active") == 2
         assert carina.carina("create", "typed", check=False).returncode == 4, "the name is taken"

@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from credentials import credentials
 from installation import BIN, Installation, Json
-from swarm import PORT, credentials, swarm_of
+from people import answer
+from swarm import PAGE, PORT, swarm_of
 
 PING = b"GET /_ping HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n"
 
@@ -95,4 +97,4 @@ async def test_keys_on_a_users_disk_are_for_its_owner_alone(carina: Installation
 async def test_an_overlay_carries_answers_between_nodes(carina: Installation, own: Json) -> None:
     with swarm_of(carina, own) as swarm:
         first, second = swarm.addresses
-        assert await swarm.answer(first, second) == "it works"
+        assert await answer(swarm, first, second) == PAGE

@@ -14,8 +14,8 @@ from installation import Installation, Json, installed
 from processes import Processes, processes_of, start_whole
 from records import NOTHING, held_by
 from small_network import free_network
-from swarm import assert_whole
 from sweeping import sweep_until
+from whole import assert_whole
 
 POOL_BYTES = 3 * 2**30
 UID_RANGES = 5

@@ -16,7 +16,7 @@ from faulty_service import AFTER, BEFORE, DURING, DURING_S
 from installation import Installation, Json, installed, until
 from processes import Processes, processes_of, start_parts, start_whole
 from records import NOTHING, held_by
-from swarm import assert_whole
+from whole import assert_whole
 
 OPERATIONS = ("create", "grow", "shrink", "delete")
 ITS_OWN_END = "its own end"

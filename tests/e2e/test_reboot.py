@@ -1,5 +1,6 @@
 """A reboot of the host: every cluster comes back with the same addresses and its services running."""
 
+import asyncio
 import os
 import signal
 import time
@@ -8,18 +9,14 @@ from pathlib import Path
 
 import machine
 import pytest
-from docker.errors import APIError
-from docker.types import EndpointSpec, RestartPolicy
-from installation import Installation, installed, until
-from requests import RequestException
-from swarm import PROBE_IMAGE, Swarm, swarm_of
+from installation import Installation, Json, installed, until
+from people import KINDS, People, people_of
+from swarm import PAGE
 
 BACK_TIMEOUT_S = 60.0
 """From the start of the service until it says that it is ready."""
 SERVICES_TIMEOUT_S = 60.0
-"""From then on, until what ran in the cluster runs again: Docker's own work."""
-
-SERVE = "mkdir -p /www && echo from $(hostname) > /www/index.html && exec httpd -f -p 8080 -h /www"
+"""From then on, until what ran in a cluster runs again: the orchestrator's own work."""
 
 
 @pytest.fixture
@@ -47,62 +44,48 @@ def reboot(installation: Installation) -> None:
 
 
 async def test_a_reboot_brings_clusters_back_with_their_addresses_and_services(own: Installation) -> None:
-    cluster = await own.active("booted", 3)
-    other = await own.active("alone", 1)
-    nodes = {c["id"]: [(n["container"], n["address"]) for n in own.nodes(c["id"])] for c in (cluster, other)}
-    with swarm_of(own, cluster) as swarm:
-        swarm.manager.services.create(
-            PROBE_IMAGE,
-            ["sh", "-c", SERVE],
-            name="web",
-            networks=["carina"],
-            endpoint_spec=EndpointSpec(mode="dnsrr"),
-            mode={"Replicated": {"Replicas": 3}},
-            restart_policy=RestartPolicy(condition="any", delay=10**8),
-        )
-        swarm.at(swarm.addresses[1]).containers.run(
-            PROBE_IMAGE,
-            ["sh", "-c", SERVE],
-            name="plain",
-            network="carina",
-            restart_policy={"Name": "always"},
-            detach=True,
-        )
-        await until(lambda: tasks_running(swarm) == 3, SERVICES_TIMEOUT_S, "the service's tasks run")
-        assert (await swarm.fetch(swarm.addresses[0], "web")).startswith("from ")
+    """Clusters of each kind side by side: one with services on several nodes, and one more, a Swarm of one node."""
+    clusters = await asyncio.gather(*(own.active(kind, 3, kind=kind) for kind in KINDS), own.active("alone", 1))
+    nodes = {cluster["id"]: _nodes(own, cluster) for cluster in clusters}
+    *busy, alone = clusters
+    await asyncio.gather(*(_start_services(own, cluster) for cluster in busy))
 
     reboot(own)
     began = time.monotonic()
     await own.up()
     assert time.monotonic() - began < BACK_TIMEOUT_S
 
-    for known in (cluster, other):
+    for known in clusters:
         now = own.cluster(known["id"])
         assert (now["status"], now["health"], now["node_count"]) == ("active", "healthy", known["node_count"])
-        assert [(n["container"], n["address"]) for n in own.nodes(known["id"])] == nodes[known["id"]]
-    with swarm_of(own, other) as swarm:
-        await until(lambda: all_ready(swarm, 1), SERVICES_TIMEOUT_S, "the other cluster is back")
-    with swarm_of(own, cluster) as swarm:
-        await until(lambda: all_ready(swarm, 3), SERVICES_TIMEOUT_S, "all nodes are ready")
-        await until(lambda: tasks_running(swarm) == 3, SERVICES_TIMEOUT_S, "the service's tasks run again")
-        for asker in swarm.addresses:
-            assert (await swarm.fetch(asker, "web", timeout_s=SERVICES_TIMEOUT_S)).startswith("from ")
-            assert (await swarm.fetch(asker, "plain", timeout_s=SERVICES_TIMEOUT_S)).startswith("from ")
+        assert _nodes(own, known) == nodes[known["id"]]
+    with people_of(own, alone) as people:
+        await until(lambda: people.ready() == 1, SERVICES_TIMEOUT_S, "the lone cluster is back")
+    await asyncio.gather(*(_assert_back(own, cluster) for cluster in busy))
+
+
+async def _start_services(own: Installation, cluster: Json) -> None:
+    with people_of(own, cluster) as people:
+        people.serve("web", 3)
+        people.run("plain", people.addresses[1])
+        await until(lambda: people.serving("web") == 3, SERVICES_TIMEOUT_S, "the service runs")
+        assert await people.fetch(people.addresses[0], "web") == PAGE
+
+
+async def _assert_back(own: Installation, cluster: Json) -> None:
+    """All that ran in the cluster runs and is reached from everywhere; the cluster can be changed."""
+    with people_of(own, cluster) as people:
+        await until(lambda: people.ready() == 3, SERVICES_TIMEOUT_S, "all nodes are ready")
+        await until(lambda: people.serving("web") == 3, SERVICES_TIMEOUT_S, "the service's servers run again")
+        for asker in people.addresses:
+            assert await _fetch(people, asker, "web") == PAGE
+            assert await _fetch(people, asker, "plain") == PAGE
     await own.succeeded(own.resize(cluster["id"], 4))
 
 
-def tasks_running(swarm: Swarm) -> int:
-    """How many tasks of the service run; none as long as the manager does not say."""
-    try:
-        tasks = swarm.manager.api.tasks(filters={"service": "web", "desired-state": "running"})
-    except (RequestException, APIError):
-        return 0
-    return sum(task["Status"]["State"] == "running" for task in tasks)
+async def _fetch(people: People, asker: str, name: str) -> str:
+    return await people.fetch(asker, name, timeout_s=SERVICES_TIMEOUT_S)
 
 
-def all_ready(swarm: Swarm, count: int) -> bool:
-    """Whether the manager answers and lists `count` nodes, all ready."""
-    try:
-        return [state for _, state in swarm.members()] == ["ready"] * count
-    except (RequestException, APIError):
-        return False
+def _nodes(installation: Installation, cluster: Json) -> list[tuple[str, str]]:
+    return [(node["container"], node["address"]) for node in installation.nodes(cluster["id"])]
