@@ -13,6 +13,7 @@ from tests.bench.kubernetes import KUBERNETES
 from tests.bench.place import Place, client_start_ms, place_for
 from tests.bench.runs import Run
 from tests.bench.swarm import SWARM
+from worker.logs import configure_logs
 
 KINDS = {kind.coe: kind for kind in (SWARM, KUBERNETES)}
 RUNS = 5
@@ -24,6 +25,7 @@ def main() -> None:
     """Run the bench and print its tables."""
     options = _options()
     kinds = [KINDS[name] for name in options.only or KINDS]
+    configure_logs("warning")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that all is taken away
     _say(f"load average before: {' '.join(f'{load:.1f}' for load in os.getloadavg())}, {os.cpu_count()} cores")
     began = time.monotonic()
@@ -59,8 +61,9 @@ def _measure(kind: Kind, place: Place, sizes: Sequence[int], runs: int, budget_s
         script, carina = _alternate(kind, place, nodes, runs, time.monotonic() + share_s)
         start_ms = min(client_start_ms(place) for _ in range(3))
         _say(report.comparison(kind, nodes, script, carina))
-        _say(report.joins(kind, script, carina))
-        _say(f"{report.milestones(kind, script, carina)}\n\n{report.where_time_goes(kind, carina, start_ms)}")
+        _say(
+            f"{report.joins(kind, script, carina)}\n{report.milestones(kind, script, carina)}\n\n{report.where_time_goes(kind, carina, start_ms)}"
+        )
     _say(_idle_memory(kind, place))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.bench.place import Place
 
 COMPONENTS = (
+    "dockerd",
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",

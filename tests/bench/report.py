@@ -43,7 +43,7 @@ def joins(kind: Kind, script: Sequence[Run], carina: Sequence[Run]) -> str:
     ]
     return (
         f"\n{_table(rows)}\n  ratio of the medians {median(ours) / median(theirs):.2f};"
-        f" {median(ours):.0f} ms is {_verdict(median(ours), kind.join_aim_ms)} of {kind.join_aim_ms:.0f} ms"
+        f" {median(ours):.0f} ms is {_verdict(median(ours), kind.join_aim_ms)} of {kind.join_aim_ms:.0f} ms\n"
     )
 
 
