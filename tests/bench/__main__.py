@@ -61,9 +61,8 @@ def _measure(kind: Kind, place: Place, sizes: Sequence[int], runs: int, budget_s
         script, carina = _alternate(kind, place, nodes, runs, time.monotonic() + share_s)
         start_ms = min(client_start_ms(place) for _ in range(3))
         _say(report.comparison(kind, nodes, script, carina))
-        _say(
-            f"{report.joins(kind, script, carina)}\n{report.milestones(kind, script, carina)}\n\n{report.where_time_goes(kind, carina, start_ms)}"
-        )
+        _say(f"{report.joins(kind, script, carina)}\n{report.milestones(kind, script, carina)}")
+        _say(f"\n{report.where_time_goes(kind, carina, start_ms)}")
     _say(_idle_memory(kind, place))
 
 
