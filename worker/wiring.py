@@ -91,9 +91,7 @@ def real_drivers(settings: Settings, instance: Instance) -> Drivers:
     return Drivers(nodes, fabric, hosts, images, pki, {each.coe: each for each in orchestrators})
 
 
-def activities_of(
-    drivers: Drivers, records: Records, vault: Vault, archives: Archives
-) -> Sequence[Callable[..., Any]]:
+def activities_of(drivers: Drivers, records: Records, vault: Vault, archives: Archives) -> Sequence[Callable[..., Any]]:
     """Return every activity, bound to its drivers."""
     secrets = ClusterSecrets(records, vault)
     concerns = (
