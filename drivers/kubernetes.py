@@ -108,7 +108,7 @@ class Kubernetes:
         _log.info("kubernetes.left", node=node.name)
 
     async def ensure_overlay(self, manager: Member, overlay: Overlay, access: Access) -> None:
-        """Return once the pod network spans all nodes; make any other overlay, which is a namespace, as described.
+        """Return once all nodes have a part of the pod network; make any other overlay, a namespace, as described.
 
         Raises `OverlayFailed`, and `PolicyNotEnforced` where a namespace could not be closed.
         """

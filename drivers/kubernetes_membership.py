@@ -4,7 +4,7 @@ All functions block. Nodes register themselves, with what was written into them 
 to do is to wait for that, and to say who is who. Each looks first at what there is, so that it can be called again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from domain.errors import KubernetesFailed, OverlayFailed
 from domain.nodes import Member, NodeRole
@@ -50,22 +50,14 @@ def health(api: Api) -> Mapping[str, bool]:
     return {_known_as(item): is_ready(item) for item in api.items(NODES)}
 
 
-def ensure_network(api: Api) -> None:
-    """Return once every node has its range of pods, and the pod network has reached it.
+def await_ranges(api: Api) -> None:
+    """Return once every node has its range of pods. Nodes that people joined by themselves are theirs to see to."""
+    _await_each(api, _has_range, "had no range of pods")
 
-    Nodes that people joined by themselves are theirs to see to.
-    """
 
-    def spans(objects: Objects) -> bool:
-        return all(_is_spanned(item) for item in objects.values() if _is_ours(item))
-
-    met, objects = api.until(NODES, spans, _NODE_TIMEOUT_S)
-    if not met:
-        names = ", ".join(_known_as(item) for item in objects.values() if _is_ours(item) and not _is_spanned(item))
-        raise OverlayFailed(
-            f"The pod network had not reached these nodes {_NODE_TIMEOUT_S:.0f} s later: {names}.",
-            remedy="Look at the journal of flannel.service in the nodes named.",
-        )
+def await_routes(api: Api) -> None:
+    """Return once the pod network has reached every node, which it says of each by a condition."""
+    _await_each(api, _is_spanned, "had not been reached by the pod network")
 
 
 def some_ready(api: Api, count: int) -> Sequence[Member]:
@@ -153,10 +145,30 @@ def _known_as(item: Object) -> str:
     return str(metadata.get("annotations", {}).get(NAME, metadata["name"]))
 
 
+def _await_each(api: Api, holds: Callable[[Object], bool], lack: str) -> None:
+    """Wait until something holds of every node that is heard of."""
+
+    def lacking(objects: Objects) -> list[str]:
+        return [_known_as(item) for item in objects.values() if _is_ours(item) and _is_heard(item) and not holds(item)]
+
+    met, objects = api.until(NODES, lambda objects: not lacking(objects), _NODE_TIMEOUT_S)
+    if not met:
+        raise OverlayFailed(
+            f"These nodes {lack} {_NODE_TIMEOUT_S:.0f} s later: {', '.join(lacking(objects))}.",
+            remedy="Look at the journals of flannel in the nodes named, and of kube-controller-manager.",
+        )
+
+
+def _has_range(item: Object) -> bool:
+    return "podCIDR" in item["spec"]
+
+
 def _is_spanned(item: Object) -> bool:
-    """Whether a node has a range of pods; dead ones are passed over: nobody can reach them."""
-    there = "podCIDR" in item["spec"] and condition(item, "NetworkUnavailable").get("status") == "False"
-    return there or condition(item, "Ready").get("status") == "Unknown"
+    return _has_range(item) and condition(item, "NetworkUnavailable").get("status") == "False"
+
+
+def _is_heard(item: Object) -> bool:
+    return condition(item, "Ready").get("status") != "Unknown"
 
 
 def _is_ours(item: Object) -> bool:

@@ -12,9 +12,12 @@ _MEASURED_ON = 2
 
 
 def ensure(api: Api, overlay: Overlay) -> None:
-    """Return once the pod network spans all nodes; or make the namespace, with its policies and Services."""
+    """Return once all nodes have a part of the pod network; or make the namespace, with its policies and Services.
+
+    That the network's routes are there is for `verify` to see: its probes start while they come.
+    """
     if overlay.name == DEFAULT_OVERLAY:
-        kubernetes_membership.ensure_network(api)
+        kubernetes_membership.await_ranges(api)
     else:
         members = kubernetes_membership.some_ready(api, _MEASURED_ON)
         kubernetes_namespaces.ensure(api, members, overlay)

@@ -14,6 +14,7 @@ from domain.nodes import Member
 from domain.overlays import Overlay
 from drivers.kubernetes_client import Api
 from drivers.kubernetes_files import CLUSTER_DOMAIN
+from drivers.kubernetes_membership import await_routes
 from drivers.kubernetes_policies import close_port, judge
 from drivers.kubernetes_probe import OPEN_PORT, PARALLEL, Answers, Running, in_parallel, running
 from drivers.kubernetes_questions import NAMESPACES, clear, lost, namespace, probes_on, reach
@@ -37,6 +38,7 @@ def verify(api: Api, members: Sequence[Member], overlay: Overlay, patience_s: in
         close_port(api, name)
         packet_bytes, talk_s = _PACKETS * overlay.mtu, 2 * patience_s + _MARGIN_S
         with running(api, pool, probes_on(members, name), packet_bytes=packet_bytes, talk_s=talk_s) as probes:
+            await_routes(api)
             reach(pool, probes, patience_s)
             _add_endpoints(api, name, [probe.address for probe in probes])
             _check(overlay, probes, _answers(pool, probes, patience_s, name, address))
