@@ -78,7 +78,9 @@ class MembershipActivities:
 
         Until then a node's engine answers, but keeps whoever starts a container on an overlay network waiting.
         Where the step names nodes, those have to be back in time; of the others it is only noted if they are not.
+        A cluster whose pod network is for people to bring only has to know its nodes.
         """
+        cluster = await asyncio.to_thread(self._records.cluster, step.cluster_id)
         expected, required = await asyncio.to_thread(self._active_names, step)
         if not expected:
             return
@@ -86,7 +88,8 @@ class MembershipActivities:
         deadline = time.monotonic() + REJOIN_TIMEOUT_S
         while True:
             ready = await party.orchestrator.health(party.manager, party.access)
-            absent = [name for name in expected if not ready.get(name)]
+            back = {name for name, is_ready in ready.items() if is_ready or cluster.lacks_network}
+            absent = [name for name in expected if name not in back]
             if not absent:
                 return
             if time.monotonic() > deadline:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from domain.clusters import Condition
-from domain.facts import NodeFacts
+from domain.facts import ClusterFacts, NodeFacts
 from domain.nodes import FoundNode, NodeRole
 from domain.watch import PastHeal
 
@@ -43,10 +43,12 @@ def of_containers(nodes: Sequence[NodeFacts], found: Sequence[FoundNode], now: d
     return conditions
 
 
-def of_membership(nodes: Sequence[NodeFacts], ready: Mapping[str, bool], now: datetime) -> list[Condition]:
-    """Return which of `nodes`, which all run, the orchestrator does not hold for ready, or does not know."""
+def of_membership(
+    cluster: ClusterFacts, nodes: Sequence[NodeFacts], ready: Mapping[str, bool], now: datetime
+) -> list[Condition]:
+    """Return which of the cluster's `nodes`, which all run, the orchestrator does not hold for ready, or not know."""
     return [
-        _condition(NODE_NOT_READY, _not_ready(node, known=node.ref.name in ready), now, node.ref.name)
+        _condition(NODE_NOT_READY, _not_ready(cluster, node, known=node.ref.name in ready), now, node.ref.name)
         for node in nodes
         if not ready.get(node.ref.name)
     ]
@@ -82,10 +84,15 @@ def after_heal(conditions: Sequence[Condition]) -> list[Condition]:
     return [condition for condition in conditions if condition.type not in MENDED_BY_HEAL]
 
 
-def _not_ready(node: NodeFacts, *, known: bool) -> str:
+def _not_ready(cluster: ClusterFacts, node: NodeFacts, *, known: bool) -> str:
     state = "its cluster does not hold it for ready" if known else "its cluster does not know it"
+    network = (
+        "The cluster was made without a pod network: its nodes are ready once you have installed one. "
+        if known and cluster.lacks_network
+        else ""
+    )
     return (
-        f"{node.ref.name} runs on {node.ref.host}, but {state}. If it stays so, look at its log on the host, "
+        f"{node.ref.name} runs on {node.ref.host}, but {state}. {network}If it stays so, look at its log on the host, "
         f"or stop its container {node.plan.container}: Carina starts it again."
     )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from domain.clusters import ClusterType
 from domain.nodes import Member, NodePlan, NodeRef, Segment
-from domain.options import ClusterOptions
+from domain.options import NETWORK_NONE, ClusterOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,11 @@ class ClusterFacts:
     def coe(self) -> str:
         """The cluster's orchestrator."""
         return self.type.coe
+
+    @property
+    def lacks_network(self) -> bool:
+        """Whether people are to bring the pod network. Until they have, the orchestrator holds no node for ready."""
+        return self.options.network == NETWORK_NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ class Watch:
             self._asked[cluster.facts.id] = task
             return [wrong.of_silence(manager, f"not within {self._answer_timeout_s:g} s", now)]
         try:
-            return wrong.of_membership(running, task.result(), now)
+            return wrong.of_membership(cluster.facts, running, task.result(), now)
         except CarinaError as error:
             return [wrong.of_silence(manager, error.detail, now)]
 

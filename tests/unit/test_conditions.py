@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.clusters import Condition
+from domain.clusters import Condition, kubernetes_type
 from domain.conditions import (
     HEAL_FAILED,
     NODE_MISSING,
@@ -20,13 +20,15 @@ from domain.conditions import (
     of_silence,
 )
 from domain.errors import DiskFull
-from domain.facts import NodeFacts
+from domain.facts import ClusterFacts, NodeFacts
 from domain.hosts import Host
 from domain.nodes import FoundNode, NodePlan, NodeRef, NodeRole, NodeState, Segment, Stamp
 from domain.operations import OperationState
+from domain.options import NETWORK_NONE, ClusterOptions
 from domain.watch import LONGEST_PAUSE, PastHeal, last_failure, next_heal_at
 
 HOST = Host("h", "metal", "local", "/nowhere")
+CLUSTER = ClusterFacts("c", "a", kubernetes_type(20, "1.35.4"), None, ClusterOptions())
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 SINCE = "2030-01-02T03:04:05+00:00"
 
@@ -59,7 +61,7 @@ def test_nodes_that_run_and_are_ready_are_no_condition() -> None:
     nodes = [node("a-1"), node("a-2")]
     containers = [found("a-1", running=True), found("a-2", running=True), found("b-1", running=False)]
     assert of_containers(nodes, containers, NOW) == []
-    assert of_membership(nodes, {"a-1": True, "a-2": True, "b-1": False}, NOW) == []
+    assert of_membership(CLUSTER, nodes, {"a-1": True, "a-2": True, "b-1": False}, NOW) == []
 
 
 def test_a_node_that_is_gone_and_one_that_stopped_are_told_apart() -> None:
@@ -75,10 +77,20 @@ def test_a_node_that_is_gone_has_the_remedy_of_its_role(role: NodeRole, remedy: 
 
 
 def test_a_node_that_is_not_ready_and_one_that_is_not_known_are_told_apart() -> None:
-    not_ready, unknown = of_membership([node("a-1"), node("a-2"), node("a-3")], {"a-1": True, "a-2": False}, NOW)
+    not_ready, unknown = of_membership(
+        CLUSTER, [node("a-1"), node("a-2"), node("a-3")], {"a-1": True, "a-2": False}, NOW
+    )
     assert told([not_ready, unknown]) == [(NODE_NOT_READY, "a-2", SINCE), (NODE_NOT_READY, "a-3", SINCE)]
     assert "does not hold it for ready" in not_ready.message
     assert "does not know it" in unknown.message
+
+
+def test_a_node_that_waits_for_a_network_of_peoples_own_says_so() -> None:
+    bare = replace(CLUSTER, options=ClusterOptions(network=NETWORK_NONE))
+    (bare_said,) = of_membership(bare, [node("a-1")], {"a-1": False}, NOW)
+    (said,) = of_membership(CLUSTER, [node("a-1")], {"a-1": False}, NOW)
+    assert "without a pod network" in bare_said.message
+    assert "without a pod network" not in said.message
 
 
 def test_a_manager_that_does_not_answer_is_said_with_the_reason() -> None:

@@ -266,3 +266,20 @@ async def test_a_heal_asks_only_for_the_nodes_that_it_started(bed: Bed, watch: W
     assert operation.state is OperationState.SUCCEEDED
     (step,) = steps_named(operation, "await_members")
     assert "demo-3" in str(step.note)
+
+
+async def test_nodes_without_a_network_are_back_once_their_cluster_knows_them(
+    bed: Bed, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = await bed.active(count=2)
+    with bed.engine.begin() as connection:
+        connection.execute(text("""UPDATE clusters SET options = json_set(options, '$.network', 'none')"""))
+    stop(bed, "demo-2")
+    await watch.check()
+
+    async def none_ready(*_: object) -> dict[str, bool]:
+        return {"demo-1": False, "demo-2": False}
+
+    monkeypatch.setattr(bed.orchestrator, "health", none_ready)
+    operation = await bed.run(heals(bed, cluster)[0])
+    assert operation.state is OperationState.SUCCEEDED
