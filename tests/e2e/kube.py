@@ -84,7 +84,7 @@ class Kube:
 
     def remove(self, name: str, address: str) -> None:
         self.call("DELETE", f"{SERVICES}/{name}")
-        self._remove_pod(name)
+        self.remove_pod(name)
 
     def serve(self, name: str, replicas: int) -> None:
         labels = {"app": name}
@@ -109,14 +109,23 @@ class Kube:
                 timeout_s,
                 f"{asker} gets an answer from {name}",
             )
-            return self.call("GET", f"{PODS}/{pod}/log").text.strip()
+            return self.log(pod)
         finally:
-            self._remove_pod(pod)
+            self.remove_pod(pod)
 
     def pod(self, name: str, address: str, script: str, *, again: str = "Never") -> None:
         """Start a pod on the node with that address; `again` says when it is started again after its end."""
         spec = {**_pod_spec(script), "restartPolicy": again, "nodeName": self._node_at(address)}
         self.call("POST", PODS, json={"metadata": {"name": name, "labels": {"app": name}}, "spec": spec})
+
+    def log(self, name: str) -> str:
+        """What a pod has said; nothing as long as it has not started."""
+        response = self._http.get(f"{PODS}/{name}/log")
+        return response.text.strip() if response.is_success else ""
+
+    def remove_pod(self, name: str) -> None:
+        response = self._http.request("DELETE", f"{PODS}/{name}", json=AT_ONCE)
+        assert response.is_success or response.status_code == HTTPStatus.NOT_FOUND, response.text
 
     def leftovers(self) -> list[str]:
         """Namespaces that were not deleted, and pods in the people's own. Deleted ones take a while to be gone."""
@@ -134,10 +143,6 @@ class Kube:
     def _expose(self, name: str) -> None:
         spec = {"selector": {"app": name}, "ports": [{"port": 8080}]}
         self.call("POST", SERVICES, json={"metadata": {"name": name}, "spec": spec})
-
-    def _remove_pod(self, name: str) -> None:
-        response = self._http.request("DELETE", f"{PODS}/{name}", json=AT_ONCE)
-        assert response.is_success or response.status_code == HTTPStatus.NOT_FOUND, response.text
 
 
 @contextmanager

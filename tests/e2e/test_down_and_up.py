@@ -1,11 +1,13 @@
 """Taking an installation down and up again, and away: nothing stays behind, and no other one is touched."""
 
+import asyncio
 import json
 
 import machine
 from installation import BIN, Installation, Json, installed, until
 from machine import claim_file, subuid_lines
-from swarm import assert_whole, swarm_of
+from people import every_kind, people_of
+from whole import assert_whole
 
 
 def _presence(installation: Installation) -> dict[str, object]:
@@ -41,8 +43,8 @@ async def test_down_leaves_nothing_and_up_brings_it_back_and_purge_forgets_it(ca
     before = _presence(carina)
     with installed() as second:
         await second.up()
-        cluster = await second.active("kept", 2)
-        nodes = _nodes(second, cluster)
+        clusters = await asyncio.gather(second.active("kept", 2), second.active("stayed", 1, kind="kubernetes"))
+        nodes = [_nodes(second, cluster) for cluster in clusters]
         claim = json.loads(claim_file(second).read_text())
         assert len(subuid_lines(claim["uid_first"])) == 2
 
@@ -51,9 +53,9 @@ async def test_down_leaves_nothing_and_up_brings_it_back_and_purge_forgets_it(ca
         assert second.home.exists()
 
         await second.up()
-        assert _nodes(second, cluster) == nodes
-        await until(lambda: len(machine.running(second)) == 2, 60, "the nodes run again")
-        await assert_whole(second, cluster["id"], 2)
+        assert [_nodes(second, cluster) for cluster in clusters] == nodes
+        await until(lambda: len(machine.running(second)) == 3, 60, "the nodes run again")
+        await asyncio.gather(*(_assert_whole_again(second, cluster) for cluster in clusters))
 
         second.carinad("down", "--purge")
         _assert_nothing_runs(second)
@@ -63,15 +65,22 @@ async def test_down_leaves_nothing_and_up_brings_it_back_and_purge_forgets_it(ca
         assert "Nothing to do" in second.carinad("down", "--purge"), "twice is no error"
 
     assert _presence(carina) == before, "the other instance is as it was"
-    with swarm_of(carina, neighbour) as swarm:
-        assert [state for _, state in swarm.members()] == ["ready"]
+    with people_of(carina, neighbour) as people:
+        assert people.ready() == 1
     await carina.deleted(neighbour["id"])
 
 
-async def test_down_in_the_midst_of_a_create_that_was_killed_leaves_nothing() -> None:
+async def _assert_whole_again(installation: Installation, cluster: Json) -> None:
+    with people_of(installation, cluster) as people:
+        await until(lambda: people.ready() == cluster["node_count"], 60, "the nodes are ready again")
+    await assert_whole(installation, cluster["id"], cluster["node_count"])
+
+
+@every_kind
+async def test_down_in_the_midst_of_a_create_that_was_killed_leaves_nothing(kind: str) -> None:
     with installed() as installation:
         await installation.up()
-        _, create = installation.create("cut", 2)
+        _, create = installation.create("cut", 2, kind=kind)
         await _until_a_node_is_being_made(installation, create)
         pid = installation.service_pid()
         machine.run("kill", "-KILL", str(pid))

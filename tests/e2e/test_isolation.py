@@ -1,25 +1,30 @@
-"""Two clusters at once: neither waits for the other, and neither can reach the other's nodes or the host."""
+"""Clusters of each kind at once: none waits for another, and none can reach another's nodes or the host."""
 
 import asyncio
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
+from itertools import product
 
+import kube
 import pytest
-from installation import Installation, Json
+import swarm
+from installation import Installation, Json, until
 from machine import in_node
 
 from domain.allocation import gateway
 
 
 @pytest.fixture(scope="module")
-async def pair(carina: Installation) -> tuple[Json, Json]:
-    """Two clusters with two nodes each, created at once; with them the operations that created them."""
-    made = [carina.create(name, 2) for name in ("east", "west")]
+async def trio(carina: Installation) -> AsyncIterator[list[Json]]:
+    """Two Swarms and a Kubernetes with two nodes each, created at once; with them the operations that created them."""
+    kinds = {"east": "swarm", "west": "swarm", "north": "kubernetes"}
+    made = [carina.create(name, 2, kind=kind) for name, kind in kinds.items()]
     operations = await asyncio.gather(*(carina.succeeded(operation) for _, operation in made))
-    east, west = (carina.cluster(cluster["id"]) for cluster, _ in made)
-    return east | {"operation": operations[0]}, west | {"operation": operations[1]}
+    clusters = [carina.cluster(cluster["id"]) for cluster, _ in made]
+    yield [cluster | {"operation": each} for cluster, each in zip(clusters, operations, strict=True)]
+    await asyncio.gather(*(carina.deleted(cluster["id"]) for cluster in clusters))
 
 
 @pytest.fixture
@@ -33,48 +38,84 @@ def host_port() -> Iterator[int]:
         thread.join()
 
 
-def _seconds(operation: Json, step: str) -> list[tuple[datetime, datetime]]:
+def _seconds(parts: list[Json], step: str = "") -> list[tuple[datetime, datetime]]:
+    """Beginning and end of each part; of those of one step only, if it is named."""
     return [
         (datetime.fromisoformat(found["started_at"]), datetime.fromisoformat(found["ended_at"]))
-        for found in operation["steps"]
-        if found["name"] == step
+        for found in parts
+        if not step or found["name"] == step
     ]
 
 
-def _connects(installation: Installation, container: str, address: str, port: int) -> bool:
+def _assert_overlap(one: list[tuple[datetime, datetime]], other: list[tuple[datetime, datetime]]) -> None:
+    assert min(one)[0] < max(other)[1], "the other ended before the one began"
+    assert min(other)[0] < max(one)[1], "the one ended before the other began"
+
+
+async def _connects(installation: Installation, container: str, address: str, port: int) -> bool:
     script = f"exec timeout 2 bash -c ': < /dev/tcp/{address}/{port}'"
-    return in_node(installation, container, "bash", "-c", script).returncode == 0
+    done = await asyncio.to_thread(in_node, installation, container, "bash", "-c", script)
+    return done.returncode == 0
 
 
-def _pings(installation: Installation, container: str, address: str) -> bool:
-    return in_node(installation, container, "ping", "-c", "1", "-W", "1", address).returncode == 0
+async def _pings(installation: Installation, container: str, address: str) -> bool:
+    done = await asyncio.to_thread(in_node, installation, container, "ping", "-c", "1", "-W", "1", address)
+    return done.returncode == 0
 
 
-async def test_two_creates_run_side_by_side(pair: tuple[Json, Json]) -> None:
+async def test_creates_run_side_by_side(trio: list[Json]) -> None:
+    east, west, north = (cluster["operation"] for cluster in trio)
     for step in ("ensure_node", "verify_overlay"):
-        east, west = (_seconds(cluster["operation"], step) for cluster in pair)
-        assert min(east)[0] < max(west)[1], f"{step}: west ended before east began"
-        assert min(west)[0] < max(east)[1], f"{step}: east ended before west began"
+        _assert_overlap(_seconds(east["steps"], step), _seconds(west["steps"], step))
+    _assert_overlap(_seconds([west]), _seconds([north]))
 
 
-async def test_a_node_reaches_its_own_cluster_only(carina: Installation, pair: tuple[Json, Json]) -> None:
-    east, west = (carina.nodes(cluster["id"]) for cluster in pair)
-    inside = east[0]["container"]
-    assert _pings(carina, inside, east[1]["address"])
-    assert _connects(carina, inside, east[1]["address"], 2376)
-    for node in west:
-        assert not _pings(carina, inside, node["address"])
-        assert not _connects(carina, inside, node["address"], 2376)
+async def test_a_node_reaches_its_own_cluster_only(carina: Installation, trio: list[Json]) -> None:
+    ports = {"swarm": swarm.PORT, "kubernetes": kube.PORT}
+
+    async def check(own: Json, other: Json) -> None:
+        asker = carina.nodes(own["id"])[1]["container"]
+        api, second = (node["address"] for node in carina.nodes(other["id"]))
+        reached = await asyncio.gather(
+            _connects(carina, asker, api, ports[other["cluster_type"]["coe"]]),
+            _pings(carina, asker, api),
+            _pings(carina, asker, second),
+        )
+        assert reached == [own is other] * 3, f"{own['name']} to {other['name']}"
+
+    await asyncio.gather(*(check(own, other) for own, other in product(trio, trio)))
 
 
-async def test_a_node_reaches_no_service_of_the_host(
-    carina: Installation, pair: tuple[Json, Json], host_port: int
-) -> None:
-    inside = carina.nodes(pair[0]["id"])[0]["container"]
-    gateways = [gateway(cluster["subnet"]) for cluster in pair]
-    assert _pings(carina, inside, gateways[0]), "the way to the host is there"
+async def test_a_node_reaches_no_service_of_the_host(carina: Installation, trio: list[Json], host_port: int) -> None:
+    gateways = [gateway(cluster["subnet"]) for cluster in trio]
+
+    async def check(own: Json) -> None:
+        inside = carina.nodes(own["id"])[0]["container"]
+        assert await _pings(carina, inside, gateway(own["subnet"])), "the way to the host is there"
+        assert not any(await asyncio.gather(*(_connects(carina, inside, each, host_port) for each in gateways)))
+
+    await asyncio.gather(*(check(cluster) for cluster in trio))
     for address in gateways:
-        assert not _connects(carina, inside, address, host_port)
         with_host = await asyncio.open_connection(address, host_port)
         with_host[1].close()
         await with_host[1].wait_closed()
+
+
+async def test_a_container_reaches_neither_another_clusters_nodes_nor_the_host(
+    carina: Installation, trio: list[Json], host_port: int
+) -> None:
+    """Of containers, packets may carry addresses that are not their nodes'."""
+    east, _, north = trio
+    strangers = [(carina.nodes(east["id"])[0]["address"], swarm.PORT)]
+    strangers += [(gateway(cluster["subnet"]), host_port) for cluster in (north, east)]
+    with kube.kube_of(carina, north) as people:
+        first, second = people.addresses
+        targets = " ".join(f"{address}:{port}" for address, port in [(first, kube.PORT), *strangers])
+        ask = "nc -w 2 ${t%:*} ${t#*:} < /dev/null 2> /dev/null && echo open $t"
+        script = f"for t in {targets}; do ({ask}) & done; wait; echo done"
+        people.pod("asks", second, script)
+        try:
+            await until(lambda: "done" in people.log("asks"), 30, "the pod has asked all")
+            assert people.log("asks").split("\n") == [f"open {first}:{kube.PORT}", "done"]
+        finally:
+            people.remove_pod("asks")
