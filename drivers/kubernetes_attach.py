@@ -9,6 +9,7 @@ https://pkg.go.dev/k8s.io/apimachinery/pkg/util/remotecommand.
 
 import json
 import socket
+import ssl
 import time
 from types import TracebackType
 from typing import Self
@@ -35,18 +36,16 @@ class Attachment:
         self._rest = b""
         query = urlencode({"stdin": "true", "stdout": "true", "container": "probe"})
         url = f"wss://{api.address}:{API_PORT}{path}/attach?{query}"
-        plain = socket.create_connection((api.address, API_PORT), timeout=CONNECT_TIMEOUT_S)
+        stream = self._connected(api)
         try:
-            stream = api.context.wrap_socket(plain, server_hostname=api.address)
-            stream.settimeout(self._left_s())
             self._socket = websocket.create_connection(
                 url, socket=stream, subprotocols=[_PROTOCOL], timeout=self._left_s(), suppress_origin=True
             )
         except websocket.WebSocketException as error:
-            plain.close()
+            stream.close()
             raise NotAttached(str(error)) from None
         except BaseException:
-            plain.close()
+            stream.close()
             raise
 
     def send(self, line: str) -> None:
@@ -80,6 +79,10 @@ class Attachment:
     def close(self) -> None:
         """Let go of the connection; the process goes on."""
         self._socket.close(timeout=0)
+
+    def _connected(self, api: Api) -> ssl.SSLSocket:
+        with socket.create_connection((api.address, API_PORT), timeout=CONNECT_TIMEOUT_S) as plain:
+            return api.context.wrap_socket(plain, server_hostname=api.address)
 
     def _left_s(self) -> float:
         left_s = self._deadline - time.monotonic()

@@ -26,7 +26,7 @@ PARALLEL = 32
 """So many probes are spoken to at once."""
 Answers = Sequence[Sequence[str]]
 """The words of each line that a probe said."""
-_POLL_S = 0.02
+_POLL_S = 0.05
 _START_TIMEOUT_S = 60.0
 _T = TypeVar("_T")
 _S = TypeVar("_S")
