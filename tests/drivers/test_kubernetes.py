@@ -1,6 +1,7 @@
 import asyncio
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from domain.secrets import Access, KeyPair
 from drivers.kubernetes_client import API_PORT, Api, Object, Refused
 from drivers.kubernetes_probe import IMAGE, LABEL
 from drivers.pki import CertificatePki
+from drivers.releases import Releases
 from drivers.tls import tls_context
 
 NETWORK = Overlay("carina", "10.244.0.0/16", 1500)
@@ -500,13 +502,24 @@ async def test_a_control_plane_node_that_is_killed_comes_back(cluster: Kubernete
     await cluster.orchestrator.verify(cluster.members, NETWORK, cluster.access)
 
 
-async def test_people_are_admins_by_their_group(cluster: KubernetesNodes) -> None:
+async def test_people_are_admins_by_their_group(
+    cluster: KubernetesNodes, releases: Releases, kubernetes: ClusterType, tmp_path: Path
+) -> None:
     orchestrator, manager = cluster.orchestrator, cluster.members[0]
     pki = CertificatePki()
     client = pki.client(cluster.keys.authority, name="ann", groups=orchestrator.person_groups)
     stranger = pki.client(cluster.keys.authority, name="bob")
-    with Api(manager.address, Access(cluster.access.ca_pem, client)) as api:
-        assert len(api.items(NODES)) == 3
+    access = Access(cluster.access.ca_pem, client)
+    for name, content in orchestrator.credentials("Kube", orchestrator.endpoint(manager), access).items():
+        (tmp_path / name).write_bytes(content)
+    kubectl = releases.get(kubernetes.coe, kubernetes.version).path / "bin/kubectl"
+    command = (
+        "bash",
+        "-c",
+        f"source {tmp_path}/kubectl.env; {kubectl} auth can-i '*' '*' && {kubectl} get nodes -o name",
+    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env={"HOME": str(tmp_path)})
+    assert done.stdout.split() == ["yes", "node/kube-1", "node/kube-2", "node/kube-3"], done.stderr
     with Api(manager.address, Access(cluster.access.ca_pem, stranger)) as api, pytest.raises(Refused, match="bob"):
         api.items(NODES)
 
