@@ -502,7 +502,7 @@ async def test_a_control_plane_node_that_is_killed_comes_back(cluster: Kubernete
     await cluster.orchestrator.verify(cluster.members, NETWORK, cluster.access)
 
 
-async def test_people_are_admins_by_their_group(
+def test_people_are_admins_by_their_group(
     cluster: KubernetesNodes, releases: Releases, kubernetes: ClusterType, tmp_path: Path
 ) -> None:
     orchestrator, manager = cluster.orchestrator, cluster.members[0]
