@@ -13,11 +13,14 @@ import pytest
 from typer.main import get_command
 
 from carina_cli.main import app as carina
+from domain.clusters import DEFAULT_KUBERNETES
 from worker.carinad import app as carinad
 from worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/**/*.md"))
+KUBERNETES = ROOT / "docs" / "reference" / "kubernetes.md"
+IMAGE = ROOT / "drivers" / "image_root" / "kubernetes"
 GENERATED = ("api.md", "carinad.md", "errors.md", "settings.md")
 CLIENT_VARIABLES = {"CARINA_ENDPOINT", "CARINA_TOKEN", "CARINA_TOKEN_FILE", "CARINA_HOME", "CARINA_CLUSTER_NAME"}
 SETTINGS = {f"CARINA_{name.upper()}" for name in Settings.model_fields}
@@ -98,3 +101,24 @@ def test_make_targets_and_settings_exist(page: Path) -> None:
     for line in re.findall(r"(?:`|^|&& )make((?: [a-z0-9]+)+)", text, re.MULTILINE):
         assert set(line.split()) <= set(targets), line
     assert set(re.findall(r"CARINA_[A-Z_]+", text)) <= SETTINGS | CLIENT_VARIABLES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_versions_of_kubernetes_are_those_that_there_are(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert set(re.findall(r"release add kubernetes ([\d.]+)", text)) <= set(DEFAULT_KUBERNETES.values())
+
+
+def test_the_reference_lists_each_unit_of_a_kubernetes_node() -> None:
+    table = re.findall(r"^\| `([a-z0-9-]+)` \|", KUBERNETES.read_text(encoding="utf-8"), re.MULTILINE)
+    units = {unit.stem for unit in (IMAGE / "etc/systemd/system").glob("*.service")}
+    assert units - {"carina-journal"} <= set(table)
+
+
+def test_flags_in_the_reference_of_kubernetes_are_set() -> None:
+    sources = [*IMAGE.rglob("*.service"), ROOT / "drivers" / "kubernetes_files.py"]
+    code = "\n".join(source.read_text(encoding="utf-8") for source in sources)
+    settings = KUBERNETES.read_text(encoding="utf-8").split("## Settings that differ")[1].split("\n## ")[0]
+    for flags in re.findall(r"`(--[^`]+)`", settings):
+        for flag in flags.split():
+            assert flag in code
