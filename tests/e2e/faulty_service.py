@@ -28,7 +28,14 @@ from worker.wiring import open_service
 _POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 BEFORE, DURING, AFTER = "before", "during", "after"
-DURING_S = {"ensure_node": 0.2, "join_node": 0.05, "verify_overlay": 0.3, "remove_node": 0.1}
+DURING_S = {
+    "ensure_node": 0.2,
+    "form_cluster": 0.1,
+    "join_node": 0.02,
+    "load_image": 0.1,
+    "verify_overlay": 0.3,
+    "remove_node": 0.1,
+}
 """Steps that are also killed in their midst, and how long after their beginning."""
 
 
