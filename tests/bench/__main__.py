@@ -57,7 +57,7 @@ def _measure(kind: Kind, place: Place, sizes: Sequence[int], runs: int, budget_s
     _say(f"\n{kind.coe}: the node image is there ({time.monotonic() - began:.1f} s)")
     deadline = time.monotonic() + budget_s
     for number, nodes in enumerate(sizes):
-        share_s = (deadline - time.monotonic()) * nodes / sum(sizes[number:])
+        share_s = (deadline - time.monotonic()) / (len(sizes) - number)
         script, carina = _alternate(kind, place, nodes, runs, time.monotonic() + share_s)
         start_ms = min(client_start_ms(place) for _ in range(3))
         _say(report.comparison(kind, nodes, script, carina))
