@@ -15,6 +15,7 @@ One code is one meaning, in the API, the CLI, the page and the Temporal UI::
      + Unavailable             503  the service itself can't serve now
      + StorageFull             507  the service's own disk has no room for what is sent
      + StepFailed              a step of an operation went wrong
+        + HostUnreachable (a CommandFailed), HostKeyChanged, HostAccessDenied
         + HostNotReady, ImageUnavailable, ReleaseUnavailable, DiskFull, NoAddressLeft, NoRoom, NodeNotStarted,
           DockerSilent, SwarmFailed, KubernetesFailed, OverlayFailed, OverlayUnreachable, EncryptionUnsupported,
           PolicyNotEnforced, ImageLoadFailed, CommandFailed
@@ -223,6 +224,35 @@ class CommandFailed(StepFailed):
 
     code = "command-failed"
     title = "A command on a host failed"
+
+
+class HostUnreachable(CommandFailed):
+    """The host does not answer, or the connection to it was cut."""
+
+    code = "host-unreachable"
+    title = "The host can't be reached"
+    default_remedy = "Check that the host is up, and that its address and SSH port answer; then try again."
+
+
+class HostKeyChanged(StepFailed):
+    """The host presents another key than the one that was confirmed: it may be another machine."""
+
+    code = "host-key-changed"
+    title = "The host presents another key than the one known"
+    retryable = False
+    default_remedy = (
+        "Look up the key on the host itself ('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub'). If it is the one "
+        "presented, because the host was installed anew, confirm it; if not, something stands between."
+    )
+
+
+class HostAccessDenied(StepFailed):
+    """The host lets Carina not in, or not work as root."""
+
+    code = "host-access-denied"
+    title = "The host does not let Carina work on it"
+    retryable = False
+    default_remedy = "Give Carina's key access to the host, as root or as a user with sudo without a password."
 
 
 class HostNotReady(StepFailed):

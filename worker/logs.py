@@ -36,5 +36,5 @@ def configure_logs(level: str, *, colours: bool | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for chatty in ("urllib3", "docker", "uvicorn.access", "alembic"):
+    for chatty in ("urllib3", "docker", "uvicorn.access", "alembic", "asyncssh"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
