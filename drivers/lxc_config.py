@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from domain.allocation import UIDS_PER_NODE
 from domain.nodes import NodeFile, NodePlan, Stamp
 
+WHOLE = "whole"
+"""The last entry of a node's archive."""
+
 _SHARED = """\
 lxc.include = /usr/share/lxc/config/common.conf
 lxc.include = /usr/share/lxc/config/userns.conf
@@ -83,7 +86,10 @@ def machine_id(node_id: str) -> str:
 
 
 def archive(plan: NodePlan, files: Sequence[NodeFile]) -> bytes:
-    """Return a tar of the container's directory: config, stamp, and the files that its rootfs is to have."""
+    """Return a tar of the container's directory: config, stamp, and the files that its rootfs is to have.
+
+    `WHOLE` comes last: whoever unpacks it can't tell by tar alone whether the sender died between two files.
+    """
     hosts = f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{plan.address} {plan.name}\n"
     own = (
         NodeFile("/etc/hostname", f"{plan.name}\n".encode()),
@@ -96,6 +102,7 @@ def archive(plan: NodePlan, files: Sequence[NodeFile]) -> bytes:
         _add(tar, "config", config_text(plan).encode(), 0o644)
         for file in (*own, *files):
             _add(tar, f"rootfs{_checked(file.path)}", file.content, file.mode)
+        _add(tar, WHOLE, b"", 0o644)
     return buffer.getvalue()
 
 

@@ -1,5 +1,5 @@
 # Make a node's container unless it is there, start it unless it runs, and wait until its Docker Engine is ready.
-# Standard input: a tar of the container's directory without what the image brings.
+# Standard input: a tar of the container's directory without what the image brings; its last entry is "whole".
 root=$1 container=$2 image=$3 owner=$4 uid_base=$5 veth=$6 ready_ms=$7
 pool=$root/pool nodes=$pool/nodes
 dir=$nodes/$container new=$nodes/.new-$container
@@ -31,6 +31,7 @@ make_node() {
     btrfs subvolume snapshot "$source" "$new/rootfs" >/dev/null || fail 1 "no snapshot"
     write_resolvers "$new/rootfs/etc/resolv.conf" || fail 1 "no resolv.conf"
     tar --extract --touch --numeric-owner --same-permissions --directory "$new" || fail 1 "the node's files could not be written"
+    rm "$new/whole" || fail 1 "the node's files were cut off" # else their sender was killed while sending
     apparmor_config >>"$new/config" || fail 1 "no config"
     touch "$new/stamp.json" # its time is the age of the node
     mv -T "$new" "$dir"

@@ -2,7 +2,11 @@
 
 import asyncio
 import dataclasses
+import io
+import tarfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from realhost import RealHost
 
@@ -51,6 +55,24 @@ class CutShell(LocalShell):
 
 def cut_before(marker: str) -> Callable[[Host], Shell]:
     return lambda host: CutShell(marker)
+
+
+class StarvedShell(LocalShell):
+    """Gives scripts the first entries of the tar on their standard input, up to the one named `last`, and no more."""
+
+    def __init__(self, last: bytes) -> None:
+        self._last = last
+
+    async def run(self, script: str, *, stdin: bytes | Path = b"", **kwargs: Any) -> Result:
+        assert isinstance(stdin, bytes)
+        with tarfile.open(fileobj=io.BytesIO(stdin)) as tar:
+            entry = next(member for member in tar if member.name == self._last.decode())
+        end = entry.offset_data + -(-entry.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        return await super().run(script, stdin=stdin[:end], **kwargs)
+
+
+def fed_until(last: bytes) -> Callable[[Host], Shell]:
+    return lambda host: StarvedShell(last)
 
 
 async def in_node(real_host: RealHost, plan: NodePlan, *command: str) -> str:

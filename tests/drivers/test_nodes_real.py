@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from nodes_help import cut_before, in_node, plan_node
+from nodes_help import cut_before, fed_until, in_node, plan_node
 from realhost import RealHost, prepared_host, run
 
 from domain.clusters import SWARM
@@ -99,6 +99,23 @@ async def test_a_node_whose_making_was_killed_is_made_by_the_next_call(
     await NODES.ensure(plan, [NodeFile("/etc/carina/from", b"second")])
     whole_before = ENSURE_CUTS.index(marker) > ENSURE_CUTS.index('mv -T "$new" "$dir"')
     assert await in_node(real_host, plan, "cat", "/etc/carina/from") == ("first" if whole_before else "second")
+
+
+@pytest.mark.parametrize("after", [b"config", b"rootfs/etc/hosts", b"rootfs/etc/carina/from"])
+async def test_a_node_whose_files_were_cut_off_is_made_by_the_next_call(
+    real_host: RealHost, plan: NodePlan, after: bytes
+) -> None:
+    """Who sends the files may be killed between two of them: tar takes that for their end."""
+    with pytest.raises(CommandFailed, match="cut off"):
+        await LxcNodes(fed_until(after)).ensure(plan, [NodeFile("/etc/carina/from", b"first")])
+    await NODES.ensure(plan, [NodeFile("/etc/carina/from", b"second")])
+    assert await in_node(real_host, plan, "cat", "/etc/carina/from") == "second"
+    assert sorted(path.name for path in (real_host.pool / "nodes" / plan.container).iterdir()) == [
+        "config",
+        "log",
+        "rootfs",
+        "stamp.json",
+    ]
 
 
 @pytest.mark.parametrize("marker", ENSURE_CUTS)

@@ -59,6 +59,10 @@ def test_archive_names_the_node_to_itself() -> None:
     assert found["rootfs/etc/machine-id"][0] == f"{machine_id('node-1')}\n".encode()
 
 
+def test_archive_says_at_its_end_that_it_is_whole() -> None:
+    assert list(members(PLAN, [NodeFile("/etc/carina/key", b"secret")]))[-2:] == ["rootfs/etc/carina/key", "whole"]
+
+
 def test_machine_ids_are_valid_and_differ_between_nodes() -> None:
     assert len(bytes.fromhex(machine_id("node-1"))) == 16
     assert machine_id("node-1") != machine_id("node-2")
