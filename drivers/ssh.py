@@ -36,6 +36,7 @@ class SshShell:
         self._connections: list[Connection] = []
         self._opening: asyncio.Task[CarinaError | None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._closed = False
 
     async def run(
         self,
@@ -75,7 +76,8 @@ class SshShell:
                     self._tell()
 
     async def close(self) -> None:
-        """End all connections, and with them what still runs over them."""
+        """End all connections, and with them what still runs over them, for good."""
+        self._closed = True
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait({self._opening})
@@ -84,7 +86,7 @@ class SshShell:
 
     async def _place(self) -> Connection:
         """Return a connection with a place taken on it, as soon as there is one."""
-        while True:
+        while not self._closed:
             self._connections = [connection for connection in self._connections if not connection.closed]
             for connection in self._connections:
                 if connection.active < connection.room:
@@ -97,15 +99,15 @@ class SshShell:
                 continue
             opening = self._opening
             await asyncio.wait({opening})  # shared: nobody's leaving ends it
-            if opening.cancelled():
-                raise HostUnreachable(f"{self.target}: the connection was closed from this side.")
-            if error := opening.result():
+            if not opening.cancelled() and (error := opening.result()):
                 raise error
+        raise HostUnreachable(f"{self.target}: this side has closed its connections. The script has not run.")
 
     async def _open(self) -> CarinaError | None:
         """Add a connection; return the error if that fails, for all who wait for it."""
         try:
-            self._connections.append(await Connection.open(self.target, self._keep_alive_s))
+            connection = await Connection.open(self.target, self._keep_alive_s)
+            self._connections.append(connection)
         except CarinaError as error:
             return error
         finally:

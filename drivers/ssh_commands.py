@@ -11,9 +11,12 @@ MAX_COMMAND_BYTES = 128 * 2**10 - 1
 
 
 def command(target: SshTarget, name: str, *args: str) -> str:
-    """Return the command line that runs one of our scripts with bash, as root."""
+    """Return the command line that runs one of our scripts with bash, as root.
+
+    `--norc`: bash that finds itself run by sshd reads ~/.bashrc, for which there is no need more than once.
+    """
     sudo = () if target.user == "root" else ("sudo", "-n", "--")
-    line = shlex.join(["exec", *sudo, "bash", "-c", _text(name), "carina", *args])
+    line = shlex.join(["exec", *sudo, "bash", "--norc", "-c", _text(name), "carina", *args])
     if len(line.encode()) > MAX_COMMAND_BYTES:
         raise ValueError(f"a script and its arguments are longer than {MAX_COMMAND_BYTES} bytes; use its input")
     return line

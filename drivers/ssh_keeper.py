@@ -82,6 +82,8 @@ class Keeper:
                 word, _, group = line.partition(b" ")
                 if word == b"ended" and (ended := self._ended.get(int(group))):
                     ended.set()
+        except asyncssh.Error:
+            return  # the scripts of the connection tell that it was cut
         finally:
             self._connection.abort()
             for ended in self._ended.values():

@@ -2,7 +2,7 @@
 # that group when the keeper of the connection ($2: its process id) has gone. What detached itself lives on.
 # $1: the mark that stands before the script's own output, together with its process id.
 read -r _ _ _ _ group _ < "/proc/$$/stat"
-[[ $group == "$$" ]] || exec setsid --wait bash -c "$BASH_EXECUTION_STRING" "$0" "$@"
+[[ $group == "$$" ]] || exec setsid --wait bash --norc -c "$BASH_EXECUTION_STRING" "$0" "$@"
 
 watch() {
     local idle
@@ -24,4 +24,4 @@ mark=$1 script=$3
 shift 3
 printf '%s %d\n' "$mark" $$
 printf '%s %d\n' "$mark" $$ >&2
-exec bash -c "$script" carina "$@" {keeper}<&-
+exec bash --norc -c "$script" carina "$@" {keeper}<&-

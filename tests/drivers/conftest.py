@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from realhost import RealHost, prepared_host
+from sshd import Sshd, running
 
 from domain.clusters import DEFAULT_KUBERNETES, SWARM, ClusterType, kubernetes_type
 from drivers.images import CACHE_DIR, NodeImages
@@ -17,6 +18,13 @@ def real_host() -> Iterator[RealHost]:
     """This machine, prepared; see `RealHost`."""
     with prepared_host() as host:
         yield host
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A real sshd on loopback."""
+    with running(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
