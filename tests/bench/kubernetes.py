@@ -20,7 +20,7 @@ MILESTONES: Milestones = {
     "network proved": (None, "verify_overlay"),
     "operation ended": (None, None),
     "command ended": (None, None),
-    "pods have addresses": ("web", None),
+    "pods accepted": ("web", None),
     "pods have answered": ("answered", None),
     "pods have answered each other": ("met", None),
 }
@@ -53,7 +53,11 @@ def by_carina(place: Place, nodes: int) -> Run:
     place.installation.carina("credentials", CLUSTER, "--dir", str(place.keys))
     asked = time.time()
     output = place.run(
-        SCRIPT, "answer", str(place.keys), members[0]["address"], *(node["name"].lower() for node in members)
+        SCRIPT,
+        "answer",
+        str(place.keys),
+        members[0]["address"],
+        *(f"{node['name']}={node['address']}" for node in members),
     )
     answered = time.time()
     assert output.count(ANSWER) == nodes**2, output

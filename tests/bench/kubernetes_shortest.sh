@@ -3,7 +3,7 @@
 #
 #   kubernetes_shortest.sh create POOL IMAGE BRIDGE SUBNET UID_BASE COUNT KEYS PYTHON
 #   kubernetes_shortest.sh join   POOL IMAGE BRIDGE SUBNET UID_BASE COUNT KEYS PYTHON    one more: the COUNTth
-#   kubernetes_shortest.sh answer KEYS API NODE...     a pod on each node, and all reach each other
+#   kubernetes_shortest.sh answer KEYS API NODE=ADDRESS...    a pod on each node, and all reach each other
 #   kubernetes_shortest.sh remove POOL BRIDGE
 #
 # It has Carina's image and kernel features. The files of its nodes are made by one process of Python's, by means of
@@ -16,18 +16,14 @@ call() { # path and options of curl
         "https://$api:6443$1" "${@:2}"
 }
 
-# Watch objects until a line matches; `found` is what its group caught.
-await_event() { # path, pattern
+# Watch objects until a line matches.
+await_event() { # path, text
     local line watch
     exec {events}< <(exec curl --silent --no-buffer --noproxy '*' --cacert "$keys/ca.pem" --cert "$keys/cert.pem" \
         --key "$keys/key.pem" "https://$api:6443$1")
     watch=$!
-    found=
     while read -r -u "$events" line; do
-        if [[ $line =~ $2 ]]; then
-            found=${BASH_REMATCH[1]:-}
-            break
-        fi
+        [[ $line != *"$2"* ]] || break
     done
     kill "$watch" 2>/dev/null || true
     exec {events}<&-
@@ -49,25 +45,22 @@ await_node() { # name
     mark ready
 }
 
-# Run a web server in a pod on a node as soon as that is ready. When it has answered, its address is in a file.
-web() { # node
-    local pods=/api/v1/namespaces/default/pods
+# Run a web server in a pod on a node as soon as that is ready, and ask it through a port of the node's, which answers
+# before the API knows of it: a kubelet looks what has become of its pods once a second. What it says is its address.
+web() { # node, its address
     await_node "$1"
-    until call $pods --header 'Content-Type: application/json' --data "${pod//NODE/$1}" >/dev/null; do
-        wait_a_little
-    done
-    await_event "$pods?watch=true&fieldSelector=metadata.name=web-$1" '"podIP":"([0-9.]+)"'
+    until call /api/v1/namespaces/default/pods --header 'Content-Type: application/json' \
+        --data "${pod//NODE/$1}" >/dev/null; do wait_a_little; done
     mark web
-    until call "$pods/web-$1:80/proxy/" >/dev/null; do wait_a_little; done
-    printf '%s' "$found" >"$keys/address-$1"
+    until curl --silent --fail --noproxy '*' "http://$2:8080/address" >"$keys/address-$1"; do wait_a_little; done
 }
 
 # A pod on each node; then each of them is asked to ask all of them, until each has answered.
-answer() { # nodes
+answer() { # nodes, such as node-1=10.64.250.10
     local node addresses= parts=() pod
     pod=$(<"${BASH_SOURCE[0]%/*}/web_pod.json")
     for node; do
-        web "$node" &
+        web "${node%=*}" "${node#*=}" &
         parts+=($!)
     done
     for part in "${parts[@]}"; do
@@ -76,11 +69,11 @@ answer() { # nodes
     mark answered
     (($# > 1)) || { echo it works; return; }
     for node; do
-        addresses+=+$(<"$keys/address-$node")
+        addresses+=+$(<"$keys/address-${node%=*}")
     done
     parts=()
     for node; do
-        call "/api/v1/namespaces/default/pods/web-$node:80/proxy/cgi-bin/ask?${addresses#+}" &
+        curl --silent --fail --noproxy '*' "http://${node#*=}:8080/cgi-bin/ask?${addresses#+}" &
         parts+=($!)
     done
     for part in "${parts[@]}"; do
@@ -98,7 +91,7 @@ create)
     names=()
     for ((number = 1; number <= count; number++)); do
         start_node "$number" &
-        names+=("node-$number")
+        names+=("node-$number=$subnet.$((9 + number))")
     done
     await_file "$keys/key.pem"
     await_api
