@@ -102,7 +102,7 @@ class Kube:
     async def fetch(self, asker: str, name: str, *, timeout_s: float = 20) -> str:
         """Return what a pod on the node with the address `asker` gets from the Service `name`."""
         pod = f"asks-{name}"
-        self.pod(pod, asker, f"until wget -q -T 2 -O - http://{name}:8080/; do usleep 50000; done")
+        self.pod(pod, asker, f"until wget -q -T 2 -O - http://{name}:8080/ 2> /dev/null; do usleep 50000; done")
         try:
             await until(
                 lambda: self.get(f"{PODS}/{pod}")["status"]["phase"] == "Succeeded",

@@ -1,5 +1,6 @@
 """What people do with a cluster through its own API, whichever orchestrator it has: the same tests run over both."""
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -62,8 +63,9 @@ def people_of(installation: Installation, cluster: Json) -> Iterator[People]:
 
 async def answer(people: People, web: str, asker: str) -> str:
     """Run a web server on the node with the address `web`, and return what a container on `asker` gets from it."""
-    people.run("web", web)
+    name = f"web-{secrets.token_hex(3)}"  # names that were known before are remembered for a while
+    people.run(name, web)
     try:
-        return await people.fetch(asker, "web")
+        return await people.fetch(asker, name)
     finally:
-        people.remove("web", web)
+        people.remove(name, web)
