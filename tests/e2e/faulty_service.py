@@ -30,8 +30,8 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 BEFORE, DURING, AFTER = "before", "during", "after"
 DURING_S = {
     "ensure_node": 0.2,
-    "form_cluster": 0.1,
-    "join_node": 0.02,
+    "form_cluster": 0.005,
+    "join_node": 0.005,
     "load_image": 0.1,
     "verify_overlay": 0.3,
     "remove_node": 0.1,

@@ -7,10 +7,12 @@ each operation, right after it, and, where a step is long, in its midst.
 """
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import machine
 import pytest
@@ -24,11 +26,11 @@ from whole import assert_whole
 from domain.clusters import COE_KUBERNETES, COE_SWARM
 
 WORKFLOWS = {
-    "load-image": "LoadImage",
     "create": "CreateCluster",
     "grow": "GrowCluster",
     "shrink": "ShrinkCluster",
     "delete": "DeleteCluster",
+    "load-image": "LoadImage",
 }
 ITS_OWN_END = "its own end"
 LAST_KILL_S = 10.0
@@ -51,11 +53,9 @@ class Story:
         carina = self.installation
         try:
             await start(carina, self.processes)
-            grown = (await carina.active("grown", 1, kind=self.kind))["id"]
+            grown, loaded = await asyncio.gather(*(self._begun(name) for name in ("grown", "loaded")))
+            await carina.succeeded(self._load_image(grown))  # it comes to the nodes of the grow
             (carina.faults / "kill").write_text(self.victim)
-            with self._held():
-                load = self._load_image(grown)
-            await self._settle({"load-image": (load, lambda: assert_whole(carina, grown, 1))})
             with self._held():
                 created, create = carina.create("created", 3, kind=self.kind)
                 grow = carina.resize(grown, 2)
@@ -67,30 +67,36 @@ class Story:
             )
             with self._held():
                 shrink, delete = carina.resize(created["id"], 2), carina.delete(grown)
+                load = self._load_image(loaded)
             await self._settle(
                 {
                     "shrink": (shrink, lambda: assert_whole(carina, created["id"], 2)),
                     "delete": (delete, lambda: self._assert_gone(grown, "grown")),
+                    "load-image": (load, lambda: self._assert_loaded(loaded)),
                 }
             )
             self._settle_starts()
-            await self._clear_away(created["id"])
+            await self._clear_away()
         except BaseException as error:  # each test that waits has to hear of it
             for outcome in self.outcomes.values():
                 if not outcome.done():
                     outcome.set_exception(AssertionError(f"the story ended before: {error!r}\n{self.processes.logs()}"))
             raise
 
+    async def _begun(self, name: str) -> str:
+        """Make a cluster of one node, undisturbed; return its id."""
+        cluster = await self.installation.active(name, 1, kind=self.kind)
+        return str(cluster["id"])
+
     def _load_image(self, cluster_id: str) -> str:
-        """Load an image into the cluster, which then comes to its new nodes too; return the operation's id."""
-        folder = self.installation.directory / "archive"
-        folder.mkdir()
+        """Ask for an image to be loaded into the cluster; return the operation's id."""
+        folder = Path(tempfile.mkdtemp(dir=self.installation.directory))
         archive = docker_archive(folder / "web.tar", busybox_image(folder, "web:1", text="web"))
         headers = {"Content-Type": "application/x-tar"}
         path = f"/clusters/{cluster_id}/images"
         response = self.installation.call("POST", path, headers=headers, content=archive.read_bytes())
         assert response.status_code == 202, response.text
-        return response.headers["Location"].rpartition("/")[2]
+        return str(response.headers["Location"].rpartition("/")[2])
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -114,9 +120,8 @@ class Story:
             error = AssertionError(f"{starts} starts after {kills} kills\n{self.processes.tracebacks()}")
             self.outcomes[ITS_OWN_END].set_exception(error)
 
-    async def _clear_away(self, cluster_id: str) -> None:
+    async def _clear_away(self) -> None:
         """Leave the machine to the other stories."""
-        await self.installation.deleted(cluster_id)
         self.processes.kill()
         await asyncio.to_thread(self.installation.close)
 
@@ -155,8 +160,13 @@ class Story:
         carina = self.installation
         assert carina.call("GET", f"/clusters/{cluster_id}").status_code == 404
         assert not [found for found in machine.containers(carina) if f"-{name}-" in found]
-        assert len(machine.bridges(carina)) == 1, "the other cluster's alone"
+        assert len(machine.bridges(carina)) == 2, "the other clusters' alone"
         assert held_by(carina, cluster_id) == NOTHING
+
+    async def _assert_loaded(self, cluster_id: str) -> None:
+        [image] = self.installation.get(f"/clusters/{cluster_id}/images")["images"]
+        assert (image["names"], image["state"]) == (["web:1"], "active")
+        await assert_whole(self.installation, cluster_id, 1)
 
 
 STARTS = {
