@@ -99,6 +99,9 @@ class Kube:
         except (httpx.TransportError, AssertionError):
             return 0
 
+    def places(self, name: str) -> set[str]:
+        return {pod["spec"]["nodeName"] for pod in self.items(PODS, labelSelector=f"app={name}")}
+
     async def fetch(self, asker: str, name: str, *, timeout_s: float = 20) -> str:
         """Return what a pod on the node with the address `asker` gets from the Service `name`."""
         pod = f"asks-{name}"

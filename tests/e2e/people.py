@@ -40,6 +40,9 @@ class People(Protocol):
     def serving(self, name: str) -> int:
         """How many of the service's servers run; none as long as the cluster does not answer."""
 
+    def places(self, name: str) -> set[str]:
+        """On which nodes the service's servers run, as the cluster names them."""
+
     async def fetch(self, asker: str, name: str, *, timeout_s: float = 20) -> str:
         """Return what a container on the node with the address `asker` gets from the web server or service."""
 

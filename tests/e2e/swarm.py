@@ -89,6 +89,10 @@ class Swarm:
             return 0
         return sum(task["Status"]["State"] == "running" for task in tasks)
 
+    def places(self, name: str) -> set[str]:
+        tasks = self.manager.api.tasks(filters={"service": name, "desired-state": "running"})
+        return {task["NodeID"] for task in tasks}
+
     async def fetch(self, asker: str, name: str, *, timeout_s: float = 20) -> str:
         """Return what a container on the node with the address `asker` gets from `name` on the overlay network."""
         got: list[str] = []

@@ -4,13 +4,17 @@ One installation, small in all respects, has the failures one after another; a c
 shows that they leave it as it was.
 """
 
+import json
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import machine
 import pytest
-from installation import Installation, Json, installed
+from installation import KUBERNETES_VERSION, Installation, Json, installed, until
+from people import every_kind, people_of
 from processes import Processes, processes_of, start_whole
 from records import NOTHING, held_by
 from small_network import free_network
@@ -19,6 +23,8 @@ from whole import assert_whole
 
 POOL_BYTES = 3 * 2**30
 UID_RANGES = 5
+LAST_BYTES = 256 * 2**20
+"""Written, not only allocated, to fill the pool: so all that is left in between is used up too."""
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +63,12 @@ async def assert_grow_fails(carina: Installation, cluster: Json, code: str, *, n
     assert [node["state"] for node in carina.nodes(cluster["id"])] == ["active"] * cluster["node_count"]
 
 
-async def assert_create_fails(carina: Installation, name: str, code: str, *, nodes: int = 1) -> None:
+async def assert_create_fails(
+    carina: Installation, name: str, code: str, *, nodes: int = 1, kind: str = "swarm"
+) -> None:
     """A create fails with that code; nothing is left but the cluster's error, and it can be deleted."""
     before = machine.containers(carina), machine.links(carina)
-    cluster, create = carina.create(name, nodes)
+    cluster, create = carina.create(name, nodes, kind=kind)
     operation = await carina.ended(create)
     assert operation["state"] == "failed"
     assert_explained(operation["error"], code)
@@ -81,15 +89,35 @@ def assert_explained(error: Json, code: str) -> None:
 
 
 @contextmanager
-def image_away(carina: Installation) -> Iterator[None]:
-    """The node image is gone from the host for a while."""
-    image = next(path for path in (carina.home / "host/pool/images").iterdir() if not path.name.startswith("."))
-    elsewhere = image.with_name(".away")
-    image.rename(elsewhere)
+def failing(carina: Installation, step: str) -> Iterator[None]:
+    """A step fails for good, for a while."""
+    fault = carina.faults / f"fail-{step}"
+    fault.touch()
     try:
         yield
     finally:
-        elsewhere.rename(image)
+        fault.unlink(missing_ok=True)
+
+
+@contextmanager
+def away(path: Path) -> Iterator[None]:
+    """A directory is elsewhere for a while. If one was made in its place meanwhile, that stays."""
+    elsewhere = path.with_name(f".away-{path.name}")
+    path.rename(elsewhere)
+    try:
+        yield
+    finally:
+        if path.exists():
+            machine.run("btrfs", "subvolume", "delete", str(elsewhere / "rootfs"))
+            elsewhere.rmdir()
+        else:
+            elsewhere.rename(path)
+
+
+def image_of(carina: Installation, cluster: Json) -> Path:
+    """The node image that the cluster's nodes are made from."""
+    stamp = carina.nodes_dir / carina.nodes(cluster["id"])[0]["container"] / "stamp.json"
+    return carina.home / "host/pool/images" / str(json.loads(stamp.read_text())["image"])
 
 
 @contextmanager
@@ -99,6 +127,8 @@ def pool_full(carina: Installation) -> Iterator[None]:
     chunk = os.urandom(2**20)
     try:
         with filling.open("wb", buffering=0) as file:
+            os.posix_fallocate(file.fileno(), 0, max(shutil.disk_usage(filling.parent).free - LAST_BYTES, 1))
+            file.seek(0, os.SEEK_END)
             while _is_written(file.write, chunk):
                 pass
         yield
@@ -122,9 +152,12 @@ async def test_no_room_fails_the_grow_as_a_whole(carina: Installation, one: Json
     await assert_grow_fails(carina, one, "no-room", nodes=2 + UID_RANGES)
 
 
-async def test_a_missing_image_fails_the_grow(carina: Installation, one: Json) -> None:
-    with image_away(carina):
-        await assert_grow_fails(carina, one, "image-unavailable")
+async def test_a_missing_image_is_made_anew_for_the_grow(carina: Installation, one: Json) -> None:
+    image = image_of(carina, one)
+    with away(image):
+        await carina.succeeded(carina.resize(one["id"], 3))
+        assert image.exists()
+    await carina.succeeded(carina.resize(one["id"], 2))
 
 
 async def test_a_full_disk_fails_the_grow(carina: Installation, one: Json) -> None:
@@ -139,20 +172,43 @@ async def test_the_cluster_works_after_all_that(carina: Installation, one: Json)
     await carina.deleted(one["id"])
 
 
-async def test_a_missing_image_fails_the_create(carina: Installation, one: Json) -> None:
-    with image_away(carina):
-        await assert_create_fails(carina, "imageless", "image-unavailable", nodes=2)
+@every_kind
+async def test_changes_of_which_a_late_step_fails_are_undone(carina: Installation, one: Json, kind: str) -> None:
+    with failing(carina, "verify_overlay"):
+        await assert_create_fails(carina, "late", "step-failed", nodes=2, kind=kind)
+    cluster = await carina.active("undone", 2, kind=kind)
+    with failing(carina, "join_node"):
+        await assert_grow_fails(carina, cluster, "step-failed")
+    with failing(carina, "leave_node"):
+        operation = await carina.ended(carina.resize(cluster["id"], 1))
+    assert operation["state"] == "failed"
+    await assert_whole(carina, cluster["id"], 2)
+    if kind == "kubernetes":
+        with away(image_of(carina, cluster)), away(carina.home / "releases" / f"kubernetes-{KUBERNETES_VERSION}"):
+            await assert_grow_fails(carina, cluster, "release-missing")
+    with people_of(carina, cluster) as people:
+        people.serve("spread", 4)
+        await until(lambda: people.serving("spread") == 4, 60, "nodes take work again")
+        assert len(people.places("spread")) == 2
+    await carina.deleted(cluster["id"])
 
 
-async def test_an_engine_that_never_answers_fails_the_create(small: tuple[Installation, Processes]) -> None:
+@pytest.fixture(scope="module")
+async def hasty(small: tuple[Installation, Processes]) -> Installation:
+    """The installation, with no patience for nodes any more."""
     carina, processes = small
     processes.kill()
     carina.settings["CARINA_NODE_READY_TIMEOUT_S"] = "0.1"
     await start_whole(carina, processes)
-    await assert_create_fails(carina, "silent", "docker-silent", nodes=2)
+    return carina
 
 
-async def test_retain_keeps_the_pieces_until_the_delete(carina: Installation) -> None:
+@every_kind
+async def test_an_engine_that_never_answers_fails_the_create(hasty: Installation, kind: str) -> None:
+    await assert_create_fails(hasty, "silent", "docker-silent", nodes=2, kind=kind)
+
+
+async def test_retain_keeps_the_pieces_until_the_delete(carina: Installation, hasty: Installation) -> None:
     cluster, create = carina.create("kept", 1, query="?retain=true")
     operation = await carina.ended(create)
     assert operation["error"]["code"] == "docker-silent"
@@ -165,9 +221,12 @@ async def test_retain_keeps_the_pieces_until_the_delete(carina: Installation) ->
     assert machine.links(carina) == set()
 
 
-async def test_what_an_undo_could_not_remove_goes_with_a_later_sweep(carina: Installation) -> None:
-    fault = carina.faults / "fail-remove_node"
-    fault.touch()
+async def test_what_an_undo_could_not_remove_goes_with_a_later_sweep(carina: Installation, hasty: Installation) -> None:
+    with failing(carina, "remove_node"):
+        await _assert_stuck_and_swept(carina)
+
+
+async def _assert_stuck_and_swept(carina: Installation) -> None:
     cluster, create = carina.create("stuck", 1)
     operation = await carina.ended(create)
     assert operation["error"]["code"] == "docker-silent", "the reason is the first failure, not the undo's"
@@ -177,7 +236,7 @@ async def test_what_an_undo_could_not_remove_goes_with_a_later_sweep(carina: Ins
 
     await sweep_until(carina, lambda: machine.containers(carina) == set())
     assert held_by(carina, cluster["id"])["nodes"] == []
-    fault.unlink()
+    (carina.faults / "fail-remove_node").unlink()
     await carina.deleted(cluster["id"])
     assert held_by(carina, cluster["id"]) == NOTHING
     assert machine.links(carina) == set()
