@@ -81,9 +81,12 @@ seed() {
             from=$(coded "/registry/${kind}0") # the character after the slash
         done
         post kv/deleterange "{\"key\":\"$from\",\"range_end\":\"AA==\"}"
+        # Compacting keeps the marks of what was deleted last: so something else is last.
+        post kv/put "{\"key\":\"$(coded seed)\"}"
         [[ $answer =~ \"revision\":\"([0-9]+)\" ]]
         post kv/compaction "{\"revision\":\"${BASH_REMATCH[1]}\",\"physical\":true}"
         post maintenance/defragment "{}"
+        post kv/deleterange "{\"key\":\"$(coded seed)\"}"
         kill $etcd
         wait $etcd || true
         rm -rf /var/lib/etcd/member/member/wal/*.tmp "$PWD"
