@@ -27,6 +27,7 @@ from drivers.releases import Releases
 
 TMP = Path("/var/tmp")
 NAME = "carina-e2e-"
+LOCK = "carina-e2e.lock"
 BIN = Path(sys.executable).parent
 POOL_BYTES = 8 * 2**30  # sparse
 UID_RANGES = 32
@@ -214,11 +215,14 @@ class Installation:
 def installed(**settings: str) -> Iterator[Installation]:
     """A place for an installation, which is taken away at the end, whatever state it is in. Nothing runs yet."""
     assert os.geteuid() == 0, "tests of the whole product need root"
-    sweep_killed_runs()
     directory = TMP / f"{NAME}{secrets.token_hex(4)}"
-    directory.mkdir(mode=0o711)
-    with (directory / "lock").open("w") as lock:
+    with (TMP / LOCK).open("a") as others:  # a directory that nobody has locked yet is no leftover
+        fcntl.flock(others, fcntl.LOCK_EX)
+        sweep_killed_runs()
+        directory.mkdir(mode=0o711)
+        lock = (directory / "lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock:
         installation = Installation(directory, **settings)
         try:
             yield installation
