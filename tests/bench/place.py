@@ -7,7 +7,6 @@ import asyncio
 import fcntl
 import json
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -144,8 +143,7 @@ def client_start_ms(place: Place) -> float:
 def place_for(nodes: int) -> Iterator[Place]:
     """A place with room for clusters of up to `nodes` nodes on either side; it is taken away at the end."""
     sweep_killed_runs()
-    directory = TMP / f"{NAME}{secrets.token_hex(4)}"
-    directory.mkdir(mode=0o711)
+    directory = new_directory(NAME)
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         place = Place(directory, nodes)

@@ -215,11 +215,10 @@ class Installation:
 def installed(**settings: str) -> Iterator[Installation]:
     """A place for an installation, which is taken away at the end, whatever state it is in. Nothing runs yet."""
     assert os.geteuid() == 0, "tests of the whole product need root"
-    directory = TMP / f"{NAME}{secrets.token_hex(4)}"
     with (TMP / LOCK).open("a") as others:  # a directory that nobody has locked yet is no leftover
         fcntl.flock(others, fcntl.LOCK_EX)
         sweep_killed_runs()
-        directory.mkdir(mode=0o711)
+        directory = new_directory(NAME)
         lock = (directory / "lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
     with lock:
@@ -228,6 +227,16 @@ def installed(**settings: str) -> Iterator[Installation]:
             yield installation
         finally:
             installation.close()
+
+
+def new_directory(name: str) -> Path:
+    """Make a directory for an installation whose prefix, the end of its name, no other one has."""
+    while True:
+        token = secrets.token_hex(4)
+        if not list(TMP.glob(f"carina-*{token[-3:]}")):
+            directory = TMP / f"{name}{token}"
+            directory.mkdir(mode=0o711)
+            return directory
 
 
 def sweep_killed_runs() -> None:
