@@ -19,7 +19,7 @@ from domain.hosts import Claim
 from drivers.release_sources import ensure_release
 from drivers.releases import Releases
 from tests.bench.runs import Json
-from tests.e2e.installation import TMP, Installation, new_directory, take_away
+from tests.e2e.installation import BIN, TMP, Installation, new_directory, take_away
 
 NAME = "carina-bench-"
 CLUSTER = "bench"
