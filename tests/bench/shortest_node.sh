@@ -1,7 +1,8 @@
 # What the shortest scripts share: a node of theirs, made by the shortest way with Carina's image and kernel features.
 # Lines "mark NAME MICROSECONDS" tell when a stage was reached.
-set -euo pipefail
+set -Eeuo pipefail
 export LC_ALL=C
+trap 'printf "%s: line %s failed: %s\n" "${BASH_SOURCE[0]}" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
 exec {never}<> <(:)
 wait_a_little() { read -r -t 0.01 -u "$never" || true; }
