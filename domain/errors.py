@@ -317,11 +317,13 @@ class NodeNotStarted(StepFailed):
 
 
 class DockerSilent(StepFailed):
-    """A node runs but its Docker Engine does not answer."""
+    """A node runs but its Docker Engine, or the containerd of a Kubernetes node, does not answer."""
 
     code = "docker-silent"
-    title = "Docker on a node never answered"
-    default_remedy = "Create with ?retain=true and look at docker.service's journal in the node."
+    title = "The container engine of a node never answered"
+    default_remedy = (
+        "Create with ?retain=true and look at the journal of docker.service or containerd.service in the node."
+    )
 
 
 class SwarmFailed(StepFailed):

@@ -20,7 +20,7 @@ KUBERNETES_ID = "0193b0a0-0000-7000-8000-000000000003"
 OPERATION_ID = "0193b0a0-0000-7000-8000-00000000000a"
 FAILURE = {
     "code": "docker-silent",
-    "title": "Docker on a node never answered",
+    "title": "The container engine of a node never answered",
     "detail": "demo-2 did not answer within 60 s.",
     "remedy": "Look at docker.service's journal in the node.",
 }

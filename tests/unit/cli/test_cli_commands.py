@@ -162,7 +162,7 @@ def test_get_shows_conditions_and_the_error_with_its_remedy(carina: Carina, serv
     service.clusters = [cluster(status="error", error=FAILURE, conditions=[condition])]
     out = carina("get", "demo").out
     assert "Published ports hang." in out
-    assert "Docker on a node never answered (docker-silent)" in out
+    assert "The container engine of a node never answered (docker-silent)" in out
     assert "What to do: Look at docker.service's journal" in out
 
 

@@ -180,7 +180,7 @@ def test_a_create_that_fails_tells_the_catalogue_s_error(temporal: PlayedTempora
     temporal.silent_docker = True
     ran = carina("create", "demo", "--nodes", "2", *BOUND)
     assert ran.code == 1
-    assert "Docker on a node never answered (docker-silent)" in ran.err
+    assert "The container engine of a node never answered (docker-silent)" in ran.err
     assert "demo-2 is silent." in ran.err
     assert "What to do:" in ran.err
     assert carina("credentials", "demo").code == 4

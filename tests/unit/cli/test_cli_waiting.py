@@ -54,7 +54,7 @@ def test_a_failed_operation_says_what_why_where_and_what_to_do(carina: Carina, s
     ran = carina("create", "demo")
     assert ran.code == 1
     for said in (
-        "error: Docker on a node never answered (docker-silent)",
+        "error: The container engine of a node never answered (docker-silent)",
         "demo-2 did not answer within 60 s.",
         "Failed step: Start the node (ensure_node) on demo-2, attempt 2",
         f"Operation: {OPERATION_ID} (create, failed)",
