@@ -84,7 +84,8 @@ if [ -d "$root/pool" ] && [ "$(stat -f -c %T "$root/pool")" = btrfs ]; then
   find "$root/pool" -depth -inum 256 -type d -print0 | xargs -0 --no-run-if-empty btrfs subvolume delete > /dev/null
 fi
 rm -rf --one-file-system "$root/pool" "$root/pool.img" "$root/pool.img.new"
-mountpoint -q "$root" || rmdir --ignore-fail-on-non-empty "$root"
+# Another purge of the same home may have been quicker.
+mountpoint -q "$root" || rmdir --ignore-fail-on-non-empty "$root" 2> /dev/null || [ ! -e "$root" ]
 """
 
 

@@ -78,8 +78,9 @@ class Story:
                     "load-image": (load, lambda: self._assert_loaded(loaded)),
                 }
             )
-            self._settle_starts()
-            await self._clear_away()
+            own_end = self._own_end()
+            await self._clear_away()  # before the last outcome: with that, the fixture clears away too
+            self._settle_own_end(own_end)
         except BaseException as error:  # each test that waits has to hear of it
             for outcome in self.outcomes.values():
                 if not outcome.done():
@@ -113,16 +114,20 @@ class Story:
         finally:
             hold.unlink()
 
-    def _settle_starts(self) -> None:
-        """Settle whether what was killed has also ended by itself."""
+    def _own_end(self) -> AssertionError | None:
+        """Return an error if what was killed has also ended by itself."""
         (self.installation.faults / "kill").unlink()
         hits = len(list((self.installation.faults / "hit").iterdir()))
         kills = hits if self.victim == "self" else 0
         starts = max(self.processes.starts(part) for part in self.parts)
         if starts <= kills + 1:
+            return None
+        return AssertionError(f"{starts} starts after {kills} kills\n{self.processes.tracebacks()}")
+
+    def _settle_own_end(self, error: AssertionError | None) -> None:
+        if error is None:
             self.outcomes[ITS_OWN_END].set_result(None)
         else:
-            error = AssertionError(f"{starts} starts after {kills} kills\n{self.processes.tracebacks()}")
             self.outcomes[ITS_OWN_END].set_exception(error)
 
     async def _clear_away(self) -> None:
