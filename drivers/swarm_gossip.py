@@ -22,6 +22,7 @@ from drivers.swarm_probe import in_parallel
 GOSSIP_PORT = 7946
 _NETWORK_OF_ALL = "ingress"
 _OPEN_TIMEOUT_S = 20.0
+_CLOSE_TIMEOUT_S = 5.0
 _EXCHANGE_TIMEOUT_S = 75.0
 _POLL_S = 0.02
 _SLOW_S = 2.0
@@ -35,6 +36,19 @@ def await_gossip(manager: Member) -> None:
     """
     if not until(lambda: _listens(manager.address, GOSSIP_PORT), _OPEN_TIMEOUT_S):
         raise SwarmFailed(f"{manager.name} takes no part in the networks' gossip (port {GOSSIP_PORT}).")
+
+
+def await_silence(node: Member) -> None:
+    """Return once an engine that is in no swarm takes part in no gossip; raise `SwarmFailed` if it goes on.
+
+    An engine that leaves while its peers vanish may go on in the former swarm's gossip (seen with Docker 26.1). It could
+    join another, but would find none of its peers there.
+    """
+    if not until(lambda: not _listens(node.address, GOSSIP_PORT), _CLOSE_TIMEOUT_S):
+        raise SwarmFailed(
+            f"The engine of {node.name} left its former swarm but goes on in that one's gossip (port {GOSSIP_PORT}): "
+            "it has to be restarted before it can be in another."
+        )
 
 
 def await_peers(engines: Engines, pool: Executor, members: Sequence[Member]) -> None:

@@ -14,7 +14,7 @@ from domain.errors import SwarmFailed
 from domain.nodes import Member
 from domain.overlays import SWARM_POOL
 from drivers.docker_client import Engines
-from drivers.swarm_gossip import await_gossip, until
+from drivers.swarm_gossip import await_gossip, await_silence, until
 
 SWARM_PORT = 2377
 _READY_TIMEOUT_S = 20.0
@@ -37,6 +37,7 @@ def form(engines: Engines, manager: Member) -> None:
         return
     if state["LocalNodeState"] != "inactive":
         engine.leave_swarm(force=True)
+    await_silence(manager)
     engine.init_swarm(
         advertise_addr=manager.address,
         listen_addr=f"{manager.address}:{SWARM_PORT}",
@@ -60,6 +61,7 @@ def join(engines: Engines, manager: Member, node: Member) -> None:
         if _is(entry, node) and entry["ID"] != mine:
             _remove(managing, entry)
     if not mine:
+        await_silence(node)
         await_gossip(manager)
         joining.join_swarm(
             remote_addrs=[f"{manager.address}:{SWARM_PORT}"],

@@ -13,6 +13,7 @@ from requests import RequestException
 
 from domain.allocation import node_address, uid_base
 from domain.clusters import SWARM
+from domain.errors import SwarmFailed
 from domain.nodes import Member, NodeFile, NodePlan, NodeRole, Stamp
 from domain.options import ClusterOptions
 from domain.secrets import Access
@@ -21,6 +22,7 @@ from drivers.images import NodeImages
 from drivers.lxc import LxcNodes
 from drivers.pki import CertificatePki
 from drivers.swarm_files import node_files
+from drivers.swarm_gossip import await_silence
 
 COUNT = 3
 
@@ -55,6 +57,22 @@ class DockerNodes:
     def kill_docker(self, member: Member) -> None:
         """Kill the Docker Engine of a node. The node's systemd starts it again a second later."""
         self.run(member, "systemctl", "kill", "--signal=KILL", "docker.service")
+
+    def leave_swarms(self) -> None:
+        """Take every engine out of its swarm, the manager last: one that finds no peers to say it to may not let go."""
+        with Engines(self.access) as engines:
+            for member in reversed(self.members):
+                engine = engines.at(member.address)
+                if engine.info()["Swarm"]["LocalNodeState"] != "inactive":
+                    engine.leave_swarm(force=True)
+                    self._let_go(member)
+        self._await_answers()
+
+    def _let_go(self, member: Member) -> None:
+        try:
+            await_silence(member)
+        except SwarmFailed:
+            self.run(member, "systemctl", "restart", "docker.service")
 
     def _await_answers(self) -> None:
         """Wait for all engines. One that a test has killed looks 20 s and more for its lost swarm before it serves."""

@@ -51,8 +51,7 @@ async def engines(nodes: DockerNodes) -> AsyncIterator[Engines]:
             engine = connections.at(member.address)
             for container in engine.containers(all=True):
                 remove(engine, container["Id"])  # a probe of the test before may be going by itself
-            if engine.info()["Swarm"]["LocalNodeState"] != "inactive":
-                engine.leave_swarm(force=True)
+        await asyncio.to_thread(nodes.leave_swarms)
         yield connections
 
 
