@@ -41,8 +41,8 @@ def await_gossip(manager: Member) -> None:
 def await_silence(node: Member) -> None:
     """Return once an engine that is in no swarm takes part in no gossip; raise `SwarmFailed` if it goes on.
 
-    An engine that leaves while its peers vanish may go on in the former swarm's gossip (seen with Docker 26.1). It could
-    join another, but would find none of its peers there.
+    An engine that leaves while its peers vanish may go on in the former swarm's gossip (seen with Docker 26.1). It
+    could join another, but would find none of its peers there.
     """
     if not until(lambda: not _listens(node.address, GOSSIP_PORT), _CLOSE_TIMEOUT_S):
         raise SwarmFailed(
