@@ -64,7 +64,8 @@ def start(surroundings: dict[str, str]) -> Iterator[Start]:
 
     def run(*args: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "carina_cli", *args],
+            # What a shell starts in the background ignores Ctrl-C, and hands that on to its own.
+            ["env", "--default-signal=INT", sys.executable, "-m", "carina_cli", *args],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
