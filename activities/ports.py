@@ -9,8 +9,9 @@ from domain.clusters import Capability, ClusterType, Condition
 from domain.errors import ErrorRecord
 from domain.facts import ClusterFacts, NodeFacts
 from domain.hosts import Claim, Host, HostReport
-from domain.nodes import FoundNode, FoundSegment, Member, NodeFile, NodePlan, NodeRef, Segment
+from domain.nodes import FoundNode, FoundSegment, Member, Neighbour, NodeFile, NodePlan, NodeRef, Segment
 from domain.overlays import Overlay
+from domain.publications import Publication
 from domain.secrets import Access, ClusterKeys, KeyPair
 from domain.watch import WatchedCluster
 
@@ -69,8 +70,12 @@ class Nodes(Protocol):
 class Fabric(Protocol):
     """Makes and removes clusters' networks on hosts."""
 
-    async def ensure_segment(self, host: Host, segment: Segment) -> None:
-        """Make the bridge, its address and the firewall's rules for it."""
+    async def ensure_segment(self, host: Host, segment: Segment, neighbours: Sequence[Neighbour] = ()) -> None:
+        """Make the bridge, its address and the firewall's rules for it, and join it to that of other hosts.
+
+        `neighbours` are all the nodes of the cluster that are on other hosts; without any, the segment ends at the
+        host. It comes back by itself when the host reboots.
+        """
         ...
 
     async def remove_segment(self, host: Host, bridge: str) -> None:
@@ -79,6 +84,21 @@ class Fabric(Protocol):
 
     async def found(self, host: Host) -> Sequence[FoundSegment]:
         """Return the bridges of this instance on the host."""
+        ...
+
+    async def probe(self, plan: NodePlan, targets: Sequence[str]) -> Sequence[str]:
+        """Send packets as large as the segment's MTU from a running node to those at the addresses `targets`.
+
+        Returns the addresses that did not answer.
+        """
+        ...
+
+    async def ensure_publications(self, host: Host, publications: Sequence[Publication]) -> None:
+        """Let these ports of the host's address lead to nodes on it, and no others."""
+        ...
+
+    async def ensure_guarded(self, host: Host, networks: Sequence[str]) -> None:
+        """Keep nodes from opening connections to these networks (CIDR): other hosts, and what manages them."""
         ...
 
 
@@ -100,8 +120,15 @@ class Hosts(Protocol):
         """Say what the host can do, by trying where that is possible. Changes nothing that lasts."""
         ...
 
-    async def ensure_prepared(self, host: Host) -> Claim:
-        """Prepare the host: packages, sysctls, claim, storage pool, firewall table. Returns what is claimed."""
+    async def ensure_prepared(self, host: Host, network: str | None = None) -> Claim:
+        """Prepare the host: packages, sysctls, claim, storage pool, what brings nodes back after a reboot.
+
+        Returns what is claimed. `network` asks for that node network and no other: that of the hosts before it.
+        """
+        ...
+
+    async def release(self, host: Host, *, purge: bool) -> None:
+        """Take back what the host was given; its nodes have to be gone. With `purge` the data goes too."""
         ...
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.errors import Conflict, InvalidInput
+from domain.sizes import Size
 
 MAX_NAME_CHARS = 40
 MAX_NODES = 100
@@ -59,6 +60,7 @@ class ClusterType:
     version: str
     host_type: str = "lxc"
     active: bool = True
+    size: Size = Size()
 
 
 COE_SWARM = "swarm"

@@ -10,7 +10,8 @@ One code is one meaning, in the API, the CLI, the page and the Temporal UI::
      + MethodNotAllowed        405
      + UnsupportedVersion      406
      + Conflict                409
-     |  + NameTaken, ClusterBusy, KeyReused, SubnetOverlaps, OverlayExists, ReleaseMissing
+     |  + NameTaken, ClusterBusy, KeyReused, SubnetOverlaps, OverlayExists, ReleaseMissing, HostInUse, HostBusy,
+     |    PortTaken
      + BodyTooLarge            413
      + Unavailable             503  the service itself can't serve now
      + StorageFull             507  the service's own disk has no room for what is sent
@@ -18,7 +19,7 @@ One code is one meaning, in the API, the CLI, the page and the Temporal UI::
         + HostUnreachable (a CommandFailed), HostKeyChanged, HostAccessDenied
         + HostNotReady, ImageUnavailable, ReleaseUnavailable, DiskFull, NoAddressLeft, NoRoom, NodeNotStarted,
           DockerSilent, SwarmFailed, KubernetesFailed, OverlayFailed, OverlayUnreachable, EncryptionUnsupported,
-          PolicyNotEnforced, ImageLoadFailed, CommandFailed
+          PolicyNotEnforced, ImageLoadFailed, CommandFailed, SegmentBroken
      + SecretUnreadable        a sealed secret can't be opened
      + OperationLost, OperationCancelled
 """
@@ -253,6 +254,40 @@ class HostAccessDenied(StepFailed):
     title = "The host does not let Carina work on it"
     retryable = False
     default_remedy = "Give Carina's key access to the host, as root or as a user with sudo without a password."
+
+
+class HostInUse(Conflict):
+    """The host carries nodes."""
+
+    code = "host-in-use"
+    title = "The host carries nodes"
+    default_remedy = "Drain it first ('carina host drain NAME'), or remove it with --force if it is dead for good."
+
+
+class HostBusy(Conflict):
+    """Another operation is about the host."""
+
+    code = "host-busy"
+    title = "The host is being changed"
+    default_remedy = "Wait for the operation named to end."
+
+
+class PortTaken(Conflict):
+    """The port is published already."""
+
+    code = "port-taken"
+    title = "The port is taken"
+    default_remedy = "Choose another port, or withdraw what has it."
+
+
+class SegmentBroken(StepFailed):
+    """The cluster's network does not carry packets between two of its hosts."""
+
+    code = "segment-broken"
+    title = "The cluster's network does not join its hosts"
+    default_remedy = (
+        "Let UDP port 4789 pass between the hosts named, in packets as large as their MTU; 'carina host get' shows it."
+    )
 
 
 class HostNotReady(StepFailed):

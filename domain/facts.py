@@ -35,8 +35,11 @@ class NodeFacts:
     ref: NodeRef
     plan: NodePlan
     state: str
+    api_port: int | None = None
+    """The port of the host that leads to the node's native API, where the host publishes ports."""
 
     @property
     def member(self) -> Member:
         """The node as its orchestrator knows it."""
-        return Member(self.ref.id, self.ref.name, self.ref.role, self.plan.address)
+        public = None if self.api_port is None else (self.plan.host.public_address, self.api_port)
+        return Member(self.ref.id, self.ref.name, self.ref.role, self.plan.address, public)

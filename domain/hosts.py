@@ -4,13 +4,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from domain.sizes import Size
+
+LOCAL = "local"
+"""The address of the machine that Carina itself runs on."""
+
 
 class HostState(StrEnum):
-    """Whether nodes may be placed on a host."""
+    """Whether nodes may be placed on a host. Whether it takes new ones now is another question: see `cordoned`."""
 
     PREPARING = "preparing"
     READY = "ready"
+    REMOVING = "removing"
     ERROR = "error"
+
+
+class Endpoint(StrEnum):
+    """How people, and Carina, reach the nodes on a host."""
+
+    DIRECT = "direct"  # at the nodes' own addresses, to which there is a route
+    PUBLISHED = "published"  # at ports of the host's address that lead to the nodes
 
 
 class CheckState(StrEnum):
@@ -40,6 +53,10 @@ class HostReport:
     capabilities: frozenset[str]
     mtu: int
     cgroup_version: int
+    total: Size = Size()
+    free: Size = Size()
+    address: str = ""
+    """The IPv4 address on the way to other hosts, as far as the host itself can tell; empty if it can't."""
 
     @property
     def fit(self) -> bool:
@@ -71,10 +88,26 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """How Carina logs in to a host over SSH. `user` is root, or one who may use sudo without a password.
+
+    `identity` is the path of a private key on the control plane's machine; empty are those of an agent, or the
+    service's own. `host_key` is the pinned public key, as in known_hosts(5): its type and its base64.
+    """
+
+    user: str = "root"
+    port: int = 22
+    identity: str = ""
+    host_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """A machine that carries nodes. `address` is `local` for the machine that Carina runs on.
 
-    `root` is the directory on the host that holds all that the instance keeps there.
+    `root` is the directory on the host that holds all that the instance keeps there. `fabric_address` is the IPv4
+    address at which other hosts reach it. `device` is the block device that the storage pool is to be made on; empty
+    is none. `size` is what the machine has. A `cordoned` host takes no new nodes.
     """
 
     id: str
@@ -86,3 +119,20 @@ class Host:
     mtu: int = 1500
     image: str = ""
     capabilities: frozenset[str] = field(default_factory=frozenset)
+    login: Login = Login()
+    zone: str = ""
+    cordoned: bool = False
+    endpoint: Endpoint = Endpoint.DIRECT
+    fabric_address: str = ""
+    device: str = ""
+    size: Size = Size()
+
+    @property
+    def local(self) -> bool:
+        """Whether it is the machine that Carina runs on."""
+        return self.address == LOCAL
+
+    @property
+    def public_address(self) -> str:
+        """The address at which ports that the host publishes are reached; empty on one that publishes none."""
+        return (self.fabric_address or self.address) if self.endpoint is Endpoint.PUBLISHED else ""

@@ -1,9 +1,11 @@
 """Nodes: what a member of a cluster is, and what its container is made of."""
 
+import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.hosts import Host
+from domain.sizes import Size
 
 
 class NodeRole(StrEnum):
@@ -56,6 +58,35 @@ class Segment:
     mtu: int
     pod_cidr: str = ""
 
+    @property
+    def vni(self) -> int:
+        """The VXLAN network identifier (RFC 7348) that joins the segment's hosts.
+
+        It is the first 24 bits of the subnet, a /24: as unique as that, and the same on all hosts.
+        """
+        return int(ipaddress.IPv4Network(self.cidr).network_address) >> 8
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A node of a cluster that is on another host, at `host_address` in the fabric."""
+
+    address: str
+    host_address: str
+
+    @property
+    def hardware_address(self) -> str:
+        """The node's MAC address."""
+        return hardware_address(self.address)
+
+
+def hardware_address(address: str) -> str:
+    """Return the MAC address, locally administered (IEEE 802), of whoever has that IPv4 address on a segment.
+
+    It is made of the address, so that it is the same after a reboot, and hosts can tell each other's without asking.
+    """
+    return "02:ca:" + ":".join(f"{octet:02x}" for octet in ipaddress.IPv4Address(address).packed)
+
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
@@ -75,6 +106,12 @@ class NodePlan:
     segment: Segment
     stamp: Stamp
     image: str
+    size: Size = Size()
+
+    @property
+    def hardware_address(self) -> str:
+        """The node's MAC address."""
+        return hardware_address(self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +143,18 @@ class FoundSegment:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A node as its cluster's orchestrator knows it."""
+    """A node as its cluster's orchestrator knows it.
+
+    `public` is the host and port at which its native API is reached from outside, as on a host that publishes ports;
+    without it, that is at the node's own address.
+    """
 
     node_id: str
     name: str
     role: NodeRole
     address: str
+    public: tuple[str, int] | None = None
+
+    def api(self, port: int) -> tuple[str, int]:
+        """Return the host and port at which the native API is reached, which on the node itself has that port."""
+        return self.public or (self.address, port)

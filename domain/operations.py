@@ -15,7 +15,12 @@ class OperationKind(StrEnum):
     REMOVE_OVERLAY = "remove-overlay"
     LOAD_IMAGE = "load-image"
     HEAL = "heal"
+    MOVE = "move"  # nodes go to other hosts: new ones in, old ones out
+    PUBLISH = "publish"
+    UNPUBLISH = "unpublish"
     PREPARE_HOST = "prepare-host"
+    DRAIN_HOST = "drain-host"
+    REMOVE_HOST = "remove-host"
 
 
 class OperationState(StrEnum):

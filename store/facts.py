@@ -86,5 +86,6 @@ def node_of_row(instance: Instance, cluster: ClusterRow, row: NodeRow, hosts: Ma
         segment=segment,
         stamp=Stamp(instance.prefix, cluster.id, row.id, row.image),
         image=row.image,
+        size=type_from_json(cluster.type).size,
     )
-    return NodeFacts(NodeRef(row.id, row.name, role, host.name), plan, row.state)
+    return NodeFacts(NodeRef(row.id, row.name, role, host.name), plan, row.state, row.api_port)

@@ -1,6 +1,7 @@
 """Hosts: the one that Carina runs on, what is recorded of each, and what was seen on them without an owner."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from sqlalchemy import Engine, delete
 from sqlmodel import Session, col, select
@@ -47,7 +48,10 @@ def host_report(engine: Engine, host_id: str) -> HostReport | None:
 
 
 def record_host(session: Session, host: Host, report: HostReport | None) -> None:
-    """Store a host's state, claim, image, MTU and capabilities, and what was measured; raise `NotFound`."""
+    """Store a host's state, claim, image, MTU and capabilities, and what was measured; raise `NotFound`.
+
+    What the operator says of a host (its login, zone, cordon and the like) is not stored here.
+    """
     row = find_host(session, host.id, lock=True)
     row.state = host.state
     row.claim = (
@@ -60,11 +64,13 @@ def record_host(session: Session, host: Host, report: HostReport | None) -> None
         }
     )
     row.image = host.image
+    row.fabric_address = host.fabric_address
     row.mtu = host.mtu
     row.capabilities = sorted(host.capabilities)
     row.updated_at = now()
     if report is not None:
         row.report = report_to_json(report)
+        row.size = asdict(report.total)
         row.mtu = report.mtu
         row.capabilities = sorted(report.capabilities)
         row.measured_at = row.updated_at

@@ -7,12 +7,13 @@ from typing import Any
 
 from domain.clusters import ClusterStatus, ClusterType, Condition, Health
 from domain.errors import ErrorRecord
-from domain.hosts import Check, CheckState, Claim, Host, HostReport, HostState
+from domain.hosts import Check, CheckState, Claim, Endpoint, Host, HostReport, HostState, Login
 from domain.images import ImageState
 from domain.nodes import NodeRole, NodeState
 from domain.operations import OperationKind, OperationState, StepState
 from domain.options import ClusterOptions
 from domain.overlays import Overlay, OverlayState
+from domain.sizes import Size
 from store.tables import ClusterRow, HostRow, ImageRow, NodeRow, OperationRow, OverlayRow, StepRow
 from store.views import CapabilityView, ClusterView, ImageView, NodeView, OperationView, OverlayView, StepView
 
@@ -39,7 +40,7 @@ def conditions_from_json(stored: Sequence[dict[str, Any]]) -> tuple[Condition, .
 
 def type_from_json(stored: dict[str, Any]) -> ClusterType:
     """Return the cluster type that was stored."""
-    return ClusterType(**stored)
+    return ClusterType(**{**stored, "size": Size(**stored.get("size", {}))})
 
 
 def options_from_json(stored: dict[str, Any]) -> ClusterOptions:
@@ -61,6 +62,9 @@ def report_to_json(report: HostReport) -> dict[str, Any]:
         "capabilities": sorted(report.capabilities),
         "mtu": report.mtu,
         "cgroup_version": report.cgroup_version,
+        "total": asdict(report.total),
+        "free": asdict(report.free),
+        "address": report.address,
     }
 
 
@@ -71,6 +75,9 @@ def report_from_json(stored: dict[str, Any]) -> HostReport:
         capabilities=frozenset(stored["capabilities"]),
         mtu=stored["mtu"],
         cgroup_version=stored["cgroup_version"],
+        total=Size(**stored.get("total", {})),
+        free=Size(**stored.get("free", {})),
+        address=stored.get("address", ""),
     )
 
 
@@ -86,6 +93,13 @@ def host_from_row(row: HostRow) -> Host:
         mtu=row.mtu,
         image=row.image,
         capabilities=frozenset(row.capabilities),
+        login=Login(**row.login),
+        zone=row.zone,
+        cordoned=row.cordoned,
+        endpoint=Endpoint(row.endpoint),
+        fabric_address=row.fabric_address,
+        device=row.device,
+        size=Size(**row.size),
     )
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from domain.clusters import ClusterStatus, Health
-from domain.hosts import HostState
+from domain.hosts import Endpoint, HostState
 from domain.images import ImageState
 from domain.nodes import NodeState
 from domain.operations import LOCKING_STATES, OperationState
@@ -80,6 +80,13 @@ class HostRow(Table, table=True):
     mtu: int
     image: str = ""
     capabilities: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    login: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    zone: str = ""
+    cordoned: bool = False
+    endpoint: str = Endpoint.DIRECT
+    fabric_address: str = ""
+    device: str = ""
+    size: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     report: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     measured_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
@@ -149,7 +156,8 @@ class OperationRow(Table, table=True):
 class NodeRow(Table, table=True):
     """A node, and all that is reserved for it until it is released.
 
-    `operation_id` is the operation that reserved it, `removed_by` the one that is removing it.
+    `operation_id` is the operation that reserved it, `removed_by` the one that is removing it. `api_port` is the port
+    of its host that leads to its native API, where the host publishes ports.
     """
 
     __tablename__ = "nodes"
@@ -157,6 +165,7 @@ class NodeRow(Table, table=True):
         UniqueConstraint("cluster_id", "index"),
         UniqueConstraint("cluster_id", "name"),
         UniqueConstraint("host_id", "uid_slot"),
+        Index("uq_nodes_host_id_api_port", "host_id", "api_port", unique=True),
     )
 
     id: str = Field(primary_key=True)
@@ -173,6 +182,7 @@ class NodeRow(Table, table=True):
     address: str = Field(unique=True)
     container: str = Field(unique=True)
     image: str
+    api_port: int | None = None
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
@@ -193,6 +203,19 @@ class OverlayRow(Table, table=True):
     state: str = OverlayState.PENDING
     error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     verified_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class PublicationRow(Table, table=True):
+    """A port that leads to a cluster: the same one on each of its hosts that publish ports."""
+
+    __tablename__ = "publications"
+
+    host_port: int = Field(primary_key=True)
+    protocol: str = Field(primary_key=True)
+    cluster_id: str = Field(foreign_key="clusters.id", index=True)
+    tenant_id: str = Field(foreign_key="tenants.id")
+    node_port: int
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 

@@ -1,0 +1,71 @@
+"""Ports of hosts that lead to nodes: those of native APIs, and those that clusters' owners ask for."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.errors import InvalidInput, NoAddressLeft
+
+FIRST_API_PORT = 20000
+LAST_API_PORT = 24999
+"""Native APIs are published at these ports: below the ephemeral ones (32768 and up) and NodePorts (30000 to 32767)."""
+
+_RESERVED = frozenset({22})
+_LAST_PORT = 65535
+_MAPPING = re.compile(r"^([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?$")
+
+
+class Protocol(StrEnum):
+    """What a published port speaks."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A port of a host's address that leads to a port of a node."""
+
+    host_port: int
+    node_address: str
+    node_port: int
+    protocol: Protocol = Protocol.TCP
+
+
+def check_port(port: int, *, field: str) -> int:
+    """Return `port` if it is one (RFC 6335), else raise `InvalidInput`."""
+    if not 1 <= port <= _LAST_PORT:
+        raise InvalidInput(f"{port} is no port.", field=field, remedy=f"Choose one from 1 to {_LAST_PORT}.")
+    return port
+
+
+def check_host_port(port: int, *, field: str = "host_port") -> int:
+    """Return `port` if people may ask for it on a host, else raise `InvalidInput`."""
+    check_port(port, field=field)
+    if port in _RESERVED or FIRST_API_PORT <= port <= LAST_API_PORT:
+        raise InvalidInput(
+            f"The port {port} of hosts is Carina's own.",
+            field=field,
+            remedy=f"Choose any but 22 and {FIRST_API_PORT} to {LAST_API_PORT}.",
+        )
+    return port
+
+
+def parse_mapping(text: str, *, field: str = "mapping") -> tuple[int, int, Protocol]:
+    """Return host port, node port and protocol of a mapping such as `80:30080` or `53:30053/udp`.
+
+    Raises `InvalidInput`.
+    """
+    found = _MAPPING.fullmatch(text)
+    if found is None:
+        raise InvalidInput(f"{text!r} is no mapping of ports.", field=field, remedy="Write it like 80:30080.")
+    host_port = check_host_port(int(found[1]), field=field)
+    return host_port, check_port(int(found[2]), field=field), Protocol(found[3] or "tcp")
+
+
+def choose_api_port(taken: frozenset[int]) -> int:
+    """Return the lowest port for a native API that is not in `taken`; raise `NoAddressLeft` if there is none."""
+    for port in range(FIRST_API_PORT, LAST_API_PORT + 1):
+        if port not in taken:
+            return port
+    raise NoAddressLeft(f"All ports from {FIRST_API_PORT} to {LAST_API_PORT} of the host are taken.")
