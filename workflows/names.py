@@ -10,8 +10,12 @@ SHRINK_CLUSTER = "ShrinkCluster"
 CONFIGURE_OVERLAY = "ConfigureOverlay"
 LOAD_IMAGE = "LoadImage"
 HEAL_CLUSTER = "HealCluster"
+MOVE_NODES = "MoveNodes"
+PUBLISH_PORTS = "PublishPorts"
 DELETE_CLUSTER = "DeleteCluster"
 PREPARE_HOST = "PrepareHost"
+DRAIN_HOST = "DrainHost"
+REMOVE_HOST = "RemoveHost"
 SWEEP_ORPHANS = "SweepOrphans"
 SWEEP_CLUSTER = "SweepCluster"
 
@@ -100,6 +104,25 @@ class HealClusterInput(ClusterChange):
 
 
 @dataclass(frozen=True)
+class MoveNodesInput(ClusterChange):
+    """Put workers elsewhere in the place of those that the cluster has on a host: new ones in, then old ones out.
+
+    `dead` says that the host is gone for good: nothing is tried on it.
+    """
+
+    host_id: str = ""
+    dead: bool = False
+
+
+@dataclass(frozen=True)
+class PublishPortsInput(ClusterChange):
+    """Publish a port, or withdraw one: which, and what, stands in the operation's row.
+
+    Its kind is `publish` or `unpublish`, its params are `host_port`, `node_port` and `protocol`.
+    """
+
+
+@dataclass(frozen=True)
 class DeleteClusterInput(ClusterChange):
     """Delete the cluster, whatever state it is in."""
 
@@ -111,6 +134,25 @@ class PrepareHostInput:
     operation_id: str
     host_id: str
     host_name: str
+
+
+@dataclass(frozen=True)
+class DrainHostInput:
+    """Move all nodes that can be moved off a host."""
+
+    operation_id: str
+    host_id: str
+    host_name: str
+
+
+@dataclass(frozen=True)
+class RemoveHostInput:
+    """Take back what a host was given, and forget it; with `force`, although it carries nodes or does not answer."""
+
+    operation_id: str
+    host_id: str
+    host_name: str
+    force: bool = False
 
 
 @dataclass(frozen=True)
