@@ -81,7 +81,7 @@ def _item(error: CarinaError, status: int, request_id: str) -> dict[str, Any]:
         item["field"] = error.field
     if isinstance(error, UnsupportedVersion):
         item |= {"min_version": API_VERSION, "max_version": API_VERSION}
-    return item
+    return {**error.extra, **item}
 
 
 def internal_error(scope: Scope) -> Response:

@@ -1,10 +1,11 @@
 """What the API needs of the outside world, beside the store. `worker.wiring` joins the parts."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from domain.hosts import Host, HostReport
 from store.views import OperationView
 
 
@@ -70,6 +71,24 @@ class Releases(Protocol):
 
     def has(self, coe: str, version: str) -> bool:
         """Return whether the orchestrator can be had in that version."""
+        ...
+
+
+class HostProbes(Protocol):
+    """Looks at machines that are, or may become, hosts. Changes nothing on them."""
+
+    async def presented_key(self, address: str, port: int) -> tuple[str, str]:
+        """Return the key that the machine presents, as its type and base64, and the key's fingerprint (SHA256:...).
+
+        Raises `HostUnreachable`.
+        """
+        ...
+
+    async def preview(self, host: Host) -> tuple[HostReport, Sequence[str]]:
+        """Connect, measure, and say what preparing the host would change, a sentence each; none is nothing.
+
+        Raises `HostUnreachable`, `HostKeyChanged`, `HostAccessDenied`, `CommandFailed`.
+        """
         ...
 
 

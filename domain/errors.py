@@ -5,13 +5,14 @@ One code is one meaning, in the API, the CLI, the page and the Temporal UI::
     CarinaError
      + InvalidInput            400  a field of a request is wrong
      + Unauthorized            401
+     + Forbidden               403
      + NotFound                404
      + NotReady                404  the thing asked for is not there yet
      + MethodNotAllowed        405
      + UnsupportedVersion      406
      + Conflict                409
      |  + NameTaken, ClusterBusy, KeyReused, SubnetOverlaps, OverlayExists, ReleaseMissing, HostInUse, HostBusy,
-     |    PortTaken
+     |    HostKeyUnconfirmed, PortTaken
      + BodyTooLarge            413
      + Unavailable             503  the service itself can't serve now
      + StorageFull             507  the service's own disk has no room for what is sent
@@ -24,6 +25,7 @@ One code is one meaning, in the API, the CLI, the page and the Temporal UI::
      + OperationLost, OperationCancelled
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -60,6 +62,11 @@ class CarinaError(Exception):
         self.field = field
         self.remedy = self.default_remedy if remedy is None else remedy
 
+    @property
+    def extra(self) -> Mapping[str, str]:
+        """What a program needs to go on from here, beside the words for people; most errors have nothing."""
+        return {}
+
     def record(self) -> ErrorRecord:
         """Return the part of the error that is stored and shown."""
         return ErrorRecord(self.code, self.title, self.detail, self.remedy)
@@ -83,6 +90,16 @@ class Unauthorized(CarinaError):  # noqa: N818
     status = 401
     retryable = False
     default_remedy = "Send the token as X-Auth-Token; the administrator's is in the file admin-token in Carina's home."
+
+
+class Forbidden(CarinaError):  # noqa: N818
+    """The token is valid, but does not speak for somebody who may do this."""
+
+    code = "forbidden"
+    title = "Only administrators may do this"
+    status = 403
+    retryable = False
+    default_remedy = "Use the administrator's token; it is in the file admin-token in Carina's home."
 
 
 class NotFound(CarinaError):  # noqa: N818
@@ -270,6 +287,28 @@ class HostBusy(Conflict):
     code = "host-busy"
     title = "The host is being changed"
     default_remedy = "Wait for the operation named to end."
+
+
+class HostKeyUnconfirmed(Conflict):
+    """Nobody has said yet that the key which the host presents is its own: `host_key` has it, as in known_hosts(5)."""
+
+    code = "host-key-unconfirmed"
+    title = "The host's key is to be confirmed"
+    default_remedy = (
+        "Compare the fingerprint with what the host itself says ('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub'); "
+        "if it is the same, send the request again with host_key."
+    )
+
+    def __init__(
+        self, detail: str, *, host_key: str = "", field: str | None = "host_key", remedy: str | None = None
+    ) -> None:
+        super().__init__(detail, field=field, remedy=remedy)
+        self.host_key = host_key
+
+    @property
+    def extra(self) -> Mapping[str, str]:
+        """The key that was presented."""
+        return {"host_key": self.host_key}
 
 
 class PortTaken(Conflict):
