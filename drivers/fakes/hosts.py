@@ -1,6 +1,7 @@
 """Hosts that are only remembered."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from domain.allocation import UIDS_PER_NODE, choose_claim
 from domain.hosts import Claim, Host, HostReport
@@ -17,28 +18,40 @@ class FakeMachine:
 
 
 class FakeHosts:
-    """A `Hosts` without a machine. `report` is what measuring says; `prepared` lists who was prepared, in turn."""
+    """A `Hosts` without machines. `report` is what measuring says of hosts, unless `reports` says it by their names.
+
+    `prepared` and `released` list the ids of hosts, in turn.
+    """
 
     def __init__(self, instance: Instance, machine: FakeMachine | None = None, report: HostReport = FIT) -> None:
         self._instance = instance
         self._machine = machine or FakeMachine()
         self.report = report
+        self.reports: dict[str, HostReport] = {}
         self.prepared: list[str] = []
+        self.released: list[str] = []
 
     async def measure(self, host: Host) -> HostReport:
-        """Return `report`."""
-        return self.report
+        """Return what is said of the host."""
+        return self.reports.get(host.name, self.report)
 
-    async def ensure_prepared(self, host: Host) -> Claim:
-        """Return the claim that the host has, the instance's own, or a new one apart from all others."""
+    async def ensure_prepared(self, host: Host, network: str | None = None) -> Claim:
+        """Return the claim that the host has, the instance's own, or a new one apart from all others.
+
+        A new one is of `network`, if one is given.
+        """
         self.prepared.append(host.id)
         claims = self._machine.claims
-        held = host.claim or claims.get(self._instance.prefix) or _choose(list(claims.values()))
+        held = host.claim or claims.get(self._instance.prefix)
+        if held is None:
+            held = _choose(list(claims.values()))
+            held = held if network is None else replace(held, network=network)
         claims[self._instance.prefix] = held
         return held
 
     async def release(self, host: Host, *, purge: bool) -> None:
         """Forget the claim, if `purge`."""
+        self.released.append(host.id)
         if purge:
             self._machine.claims.pop(self._instance.prefix, None)
 
