@@ -74,5 +74,5 @@ class ImageActivities:
             activity.logger.info("the archive was removed meanwhile")
             return
         began = time.monotonic()
-        await self._orchestrators[cluster.coe].load_image(facts.plan, archive, access)
+        await self._orchestrators[cluster.coe].load_image(facts, archive, access)
         note(f"{archive.stat().st_size / _MEBIBYTE:.1f} MiB in {time.monotonic() - began:.1f} s.")

@@ -42,7 +42,7 @@ class OverlayActivities:
         unable = [host.name for host in party.hosts if overlay.encrypted and CAP_ESP not in host.capabilities]
         if unable:
             raise EncryptionUnsupported(f"These hosts have no ESP: {', '.join(sorted(set(unable)))}.")
-        await party.orchestrator.ensure_overlay(party.members[0], overlay, party.access)
+        await party.orchestrator.ensure_overlay(party.members, overlay, party.access)
         await asyncio.to_thread(self._records.mark_overlay, step.cluster_id, overlay.name, verified=False)
 
     @activity.defn
@@ -58,7 +58,7 @@ class OverlayActivities:
     async def remove_overlay(self, step: OverlayStep) -> None:
         """Ensure that the overlay network is gone, and its row with it."""
         party = await asyncio.to_thread(self._party, step.cluster_id)
-        await party.orchestrator.remove_overlay(party.members[0], step.overlay, party.access)
+        await party.orchestrator.remove_overlay(party.members, step.overlay, party.access)
         await asyncio.to_thread(self._records.forget_overlay, step.cluster_id, step.overlay)
 
     def _described(self, step: OverlayStep) -> tuple[_Party, Overlay]:

@@ -133,7 +133,7 @@ class Hosts(Protocol):
 
 
 class Orchestrator(Protocol):
-    """What is particular to one orchestrator. Members are reached at their addresses, with `access`."""
+    """What is particular to one orchestrator. Members are reached where they say that their API is, with `access`."""
 
     @property
     def coe(self) -> str:
@@ -196,11 +196,11 @@ class Orchestrator(Protocol):
         """End the membership of `node`, on both sides as far as they answer. No member is no error."""
         ...
 
-    async def ensure_overlay(self, manager: Member, overlay: Overlay, access: Access) -> None:
+    async def ensure_overlay(self, members: Sequence[Member], overlay: Overlay, access: Access) -> None:
         """Make the overlay network unless it is there as described."""
         ...
 
-    async def remove_overlay(self, manager: Member, name: str, access: Access) -> None:
+    async def remove_overlay(self, members: Sequence[Member], name: str, access: Access) -> None:
         """Remove the overlay network. None there is no error; one in use raises `OverlayFailed`."""
         ...
 
@@ -216,7 +216,7 @@ class Orchestrator(Protocol):
         """Return, by name of member, whether the orchestrator holds it for working."""
         ...
 
-    async def load_image(self, plan: NodePlan, archive: Path, access: Access) -> None:
+    async def load_image(self, node: NodeFacts, archive: Path, access: Access) -> None:
         """Put the container images of an archive (docker-archive or OCI layout, a tar) on the node.
 
         The archive is streamed. Images that are there already are no error. Raises `ImageLoadFailed`.

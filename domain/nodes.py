@@ -1,6 +1,7 @@
 """Nodes: what a member of a cluster is, and what its container is made of."""
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -158,3 +159,8 @@ class Member:
     def api(self, port: int) -> tuple[str, int]:
         """Return the host and port at which the native API is reached, which on the node itself has that port."""
         return self.public or (self.address, port)
+
+
+def manager_of(members: Sequence[Member]) -> Member:
+    """Return the one of a cluster's members that manages it."""
+    return next(member for member in members if member.role is NodeRole.MANAGER)

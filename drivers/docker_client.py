@@ -18,8 +18,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from domain.errors import DockerSilent, StepFailed
+from domain.nodes import Member
 from domain.secrets import Access
-from drivers.tls import tls_context
+from drivers.tls import netloc, tls_context
 
 DOCKER_PORT = 2376
 API_VERSION = "1.44"
@@ -35,16 +36,17 @@ class Engines:
 
     def __init__(self, access: Access) -> None:
         self.context = tls_context(access)
-        self._clients: dict[str, APIClient] = {}
+        self._clients: dict[tuple[str, int], APIClient] = {}
 
-    def at(self, address: str) -> APIClient:
-        """Return the client for the engine at that address. It connects when it is first used."""
-        if address not in self._clients:
-            client = APIClient(base_url=f"https://{address}:{DOCKER_PORT}", version=API_VERSION)
+    def at(self, member: Member) -> APIClient:
+        """Return the client for a node's engine. It connects when it is first used."""
+        place = member.api(DOCKER_PORT)
+        if place not in self._clients:
+            client = APIClient(base_url=f"https://{netloc(*place)}", version=API_VERSION)
             client.trust_env = False  # nodes are never behind the proxy that this process may be told to use
             client.mount("https://", NodeAdapter(self.context))
-            self._clients[address] = client
-        return self._clients[address]
+            self._clients[place] = client
+        return self._clients[place]
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +106,7 @@ def redacted(text: str) -> str:
 
 
 def _host(url: str | bytes | None) -> str:
-    return str(urlsplit(str(url)).hostname) if url else "a node"
+    return urlsplit(str(url)).netloc.removesuffix(f":{DOCKER_PORT}") if url else "a node"
 
 
 def _innermost(error: BaseException) -> str:

@@ -12,8 +12,8 @@ import structlog
 
 from domain.clusters import COE_KUBERNETES, Capability
 from domain.errors import KubernetesFailed, OverlayFailed, StepFailed
-from domain.facts import ClusterFacts
-from domain.nodes import Member, NodeFile, NodePlan, NodeRole
+from domain.facts import ClusterFacts, NodeFacts
+from domain.nodes import Member, NodeFile, NodePlan, manager_of
 from domain.overlays import Overlay
 from domain.secrets import Access, ClusterKeys
 from drivers import (
@@ -30,6 +30,7 @@ from drivers.kubernetes_client import API_PORT, Api, kubernetes_errors
 from drivers.kubernetes_questions import PATIENCE_S
 from drivers.pki import CertificatePki
 from drivers.shell import Shells
+from drivers.tls import netloc
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -74,7 +75,7 @@ class Kubernetes:
 
     def endpoint(self, manager: Member) -> str:
         """Return the address of the cluster's Kubernetes API."""
-        return f"https://{manager.address}:{API_PORT}"
+        return f"https://{netloc(*manager.api(API_PORT))}"
 
     async def form(self, manager: Member, access: Access) -> None:
         """Return once the API is ready, with the add-ons, and its first node Ready; raise `KubernetesFailed`."""
@@ -107,28 +108,34 @@ class Kubernetes:
         await self._run(KubernetesFailed, doing, manager, access, kubernetes_membership.leave, node)
         _log.info("kubernetes.left", node=node.name)
 
-    async def ensure_overlay(self, manager: Member, overlay: Overlay, access: Access) -> None:
+    async def ensure_overlay(self, members: Sequence[Member], overlay: Overlay, access: Access) -> None:
         """Return once all nodes have a part of the pod network; make any other overlay, a namespace, as described.
 
         Raises `OverlayFailed`, and `PolicyNotEnforced` where a namespace could not be closed.
         """
         doing = f"make the overlay {overlay.name}"
-        await self._run(OverlayFailed, doing, manager, access, kubernetes_overlays.ensure, overlay)
+        await self._run(OverlayFailed, doing, manager_of(members), access, kubernetes_overlays.ensure, overlay)
         _log.info("overlay.made", overlay=overlay.name, subnet=overlay.subnet)
 
-    async def remove_overlay(self, manager: Member, name: str, access: Access) -> None:
+    async def remove_overlay(self, members: Sequence[Member], name: str, access: Access) -> None:
         """Remove the overlay's namespace. None there is no error; the pod network stays as long as its cluster."""
         doing = f"remove the overlay {name}"
-        await self._run(OverlayFailed, doing, manager, access, kubernetes_overlays.remove, name)
+        await self._run(OverlayFailed, doing, manager_of(members), access, kubernetes_overlays.remove, name)
         _log.info("overlay.removed", overlay=name)
 
     async def verify(self, members: Sequence[Member], overlay: Overlay, access: Access) -> Sequence[Capability]:
         """Check from inside what the overlay is for; raise `OverlayUnreachable` naming who does not reach whom."""
         began = time.monotonic()
-        manager = next(member for member in members if member.role is NodeRole.MANAGER)
         doing = f"prove the network {overlay.name}"
         found = await self._run(
-            OverlayFailed, doing, manager, access, kubernetes_overlays.verify, members, overlay, self._patience_s
+            OverlayFailed,
+            doing,
+            manager_of(members),
+            access,
+            kubernetes_overlays.verify,
+            members,
+            overlay,
+            self._patience_s,
         )
         took_s = round(time.monotonic() - began, 3)
         _log.info("overlay.proved", overlay=overlay.name, nodes=len(members), took_s=took_s)
@@ -138,9 +145,9 @@ class Kubernetes:
         """Return, by name, whether the cluster holds the node for ready."""
         return await self._run(KubernetesFailed, "list its nodes", manager, access, kubernetes_membership.health)
 
-    async def load_image(self, plan: NodePlan, archive: Path, access: Access) -> None:  # noqa: ARG002 - the host's shell suffices
+    async def load_image(self, node: NodeFacts, archive: Path, access: Access) -> None:  # noqa: ARG002 - the host's shell suffices
         """Put the container images of an archive into the node's containerd; raise `ImageLoadFailed`."""
-        await container_images.load(self._shells(plan.host), plan, archive)
+        await container_images.load(self._shells(node.plan.host), node.plan, archive)
 
     async def _run(
         self,
@@ -152,7 +159,7 @@ class Kubernetes:
         *args: Any,
     ) -> _T:
         def run() -> _T:
-            with kubernetes_errors(failure, doing, manager.address), Api(manager.address, access) as api:
+            with kubernetes_errors(failure, doing, manager.api(API_PORT)[0]), Api(manager, access) as api:
                 return function(api, *args)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)

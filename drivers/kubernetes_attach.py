@@ -17,7 +17,8 @@ from urllib.parse import urlencode
 
 import websocket
 
-from drivers.kubernetes_client import API_PORT, CONNECT_TIMEOUT_S, Api
+from drivers.kubernetes_client import CONNECT_TIMEOUT_S, Api
+from drivers.tls import netloc
 
 _PROTOCOL = "v4.channel.k8s.io"
 _STDIN, _STDOUT, _ERROR = 0, 1, 3
@@ -35,7 +36,7 @@ class Attachment:
         self._deadline = deadline
         self._rest = b""
         query = urlencode({"stdin": "true", "stdout": "true", "container": "probe"})
-        url = f"wss://{api.address}:{API_PORT}{path}/attach?{query}"
+        url = f"wss://{netloc(api.host, api.port)}{path}/attach?{query}"
         stream = self._connected(api)
         try:
             self._socket = websocket.create_connection(
@@ -81,8 +82,8 @@ class Attachment:
         self._socket.close(timeout=0)
 
     def _connected(self, api: Api) -> ssl.SSLSocket:
-        with socket.create_connection((api.address, API_PORT), timeout=CONNECT_TIMEOUT_S) as plain:
-            return api.context.wrap_socket(plain, server_hostname=api.address)
+        with socket.create_connection((api.host, api.port), timeout=CONNECT_TIMEOUT_S) as plain:
+            return api.context.wrap_socket(plain, server_hostname=api.host)
 
     def _left_s(self) -> float:
         left_s = self._deadline - time.monotonic()

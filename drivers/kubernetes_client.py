@@ -19,6 +19,7 @@ from urllib3 import BaseHTTPResponse, HTTPSConnectionPool, Timeout
 from urllib3.exceptions import HTTPError
 
 from domain.errors import StepFailed
+from domain.nodes import Member
 from domain.secrets import Access
 from drivers.tls import tls_context
 
@@ -58,12 +59,12 @@ class Api:
     Its calls raise `Refused`, and errors of urllib3 where the API does not answer.
     """
 
-    def __init__(self, address: str, access: Access) -> None:
-        self.address = address
+    def __init__(self, manager: Member, access: Access) -> None:
+        self.host, self.port = manager.api(API_PORT)
         self.context = tls_context(access)
         self._pool = HTTPSConnectionPool(
-            address,
-            API_PORT,
+            self.host,
+            self.port,
             ssl_context=self.context,
             maxsize=_CONNECTIONS,
             timeout=Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),

@@ -115,7 +115,8 @@ class _Files:
     def _add_api_server(self) -> None:
         domain = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
         names = [self._name, "localhost", *domain, f"{domain[-1]}.{CLUSTER_DOMAIN}"]
-        addresses = [self._plan.address, "127.0.0.1", self._options.api_address]
+        published = filter(None, [self._plan.host.public_address])
+        addresses = [self._plan.address, "127.0.0.1", self._options.api_address, *published]
         serving = self._pki.server(self._authority, name="kube-apiserver", names=names, addresses=addresses)
         self._pair("pki/apiserver", serving)
         self._pair("pki/apiserver-kubelet-client", self._client(addons.KUBELET_CLIENT))

@@ -39,7 +39,10 @@ class CertificatePki:
         return _pair(builder.sign(key, hashes.SHA256()), key)
 
     def server(self, authority: KeyPair, *, name: str, names: Sequence[str], addresses: Sequence[str]) -> KeyPair:
-        """Issue a server's certificate that carries every name and IP address by which a client may reach it."""
+        """Issue a server's certificate that carries every name and IP address by which a client may reach it.
+
+        A host's address, which may be either, can be given as either.
+        """
         return _issue(authority, _subject(name), [ExtendedKeyUsageOID.SERVER_AUTH], _alternatives(names, addresses))
 
     def peer(self, authority: KeyPair, *, name: str, names: Sequence[str], addresses: Sequence[str]) -> KeyPair:
@@ -96,10 +99,15 @@ def _subject(name: str, groups: Sequence[str] = ()) -> x509.Name:
 
 
 def _alternatives(names: Sequence[str], addresses: Sequence[str]) -> Sequence[x509.GeneralName]:
-    return [
-        *(x509.DNSName(item) for item in names),
-        *(x509.IPAddress(ipaddress.ip_address(item)) for item in addresses),
-    ]
+    return [_alternative(item) for item in dict.fromkeys((*names, *addresses))]
+
+
+def _alternative(text: str) -> x509.GeneralName:
+    """Return an IP address as such, which clients compare with nothing else, and all else as a name (RFC 9525)."""
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
 
 
 def _builder(

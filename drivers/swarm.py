@@ -12,13 +12,14 @@ import structlog
 
 from domain.clusters import COE_SWARM, Capability
 from domain.errors import ImageLoadFailed, OverlayFailed, StepFailed, SwarmFailed
-from domain.facts import ClusterFacts
+from domain.facts import ClusterFacts, NodeFacts
 from domain.nodes import Member, NodeFile, NodePlan
 from domain.overlays import Overlay
 from domain.secrets import Access, ClusterKeys
 from drivers import swarm_credentials, swarm_files, swarm_images, swarm_membership, swarm_overlays, swarm_verify
 from drivers.docker_client import DOCKER_PORT, Engines, docker_errors
 from drivers.pki import CertificatePki
+from drivers.tls import netloc
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -62,7 +63,7 @@ class Swarm:
             keys.authority,
             name=plan.name,
             names=[plan.name, plan.container, "localhost"],
-            addresses=[plan.address, "127.0.0.1"],
+            addresses=[plan.address, "127.0.0.1", *filter(None, [plan.host.public_address])],
         )
         return swarm_files.node_files(plan, cluster.options, keys.authority.cert_pem, server)
 
@@ -72,7 +73,7 @@ class Swarm:
 
     def endpoint(self, manager: Member) -> str:
         """Return the address of the cluster's Docker API."""
-        return f"tcp://{manager.address}:{DOCKER_PORT}"
+        return f"tcp://{netloc(*manager.api(DOCKER_PORT))}"
 
     async def form(self, manager: Member, access: Access) -> None:
         """Make the swarm with its first member; raise `SwarmFailed` if Docker refuses."""
@@ -100,16 +101,16 @@ class Swarm:
         await self._run(SwarmFailed, f"remove {node.name}", access, swarm_membership.leave, manager, node)
         _log.info("swarm.left", node=node.name)
 
-    async def ensure_overlay(self, manager: Member, overlay: Overlay, access: Access) -> None:
+    async def ensure_overlay(self, members: Sequence[Member], overlay: Overlay, access: Access) -> None:
         """Make the overlay network unless it is there as described; raise `OverlayFailed` if that can't be."""
         doing = f"make the overlay network {overlay.name}"
-        await self._run(OverlayFailed, doing, access, swarm_overlays.ensure_overlay, manager, overlay)
+        await self._run(OverlayFailed, doing, access, swarm_overlays.ensure_overlay, members, overlay)
         _log.info("overlay.made", overlay=overlay.name, subnet=overlay.subnet, mtu=overlay.mtu)
 
-    async def remove_overlay(self, manager: Member, name: str, access: Access) -> None:
+    async def remove_overlay(self, members: Sequence[Member], name: str, access: Access) -> None:
         """Remove the overlay network. None there is no error; one in use raises `OverlayFailed`."""
         doing = f"remove the overlay network {name}"
-        await self._run(OverlayFailed, doing, access, swarm_overlays.remove_overlay, manager, name)
+        await self._run(OverlayFailed, doing, access, swarm_overlays.remove_overlay, members, name)
         _log.info("overlay.removed", overlay=name)
 
     async def verify(self, members: Sequence[Member], overlay: Overlay, access: Access) -> Sequence[Capability]:
@@ -125,11 +126,11 @@ class Swarm:
         """Return, by host name, whether the swarm holds the node for ready."""
         return await self._run(SwarmFailed, "list its nodes", access, swarm_membership.health, manager)
 
-    async def load_image(self, plan: NodePlan, archive: Path, access: Access) -> None:
+    async def load_image(self, node: NodeFacts, archive: Path, access: Access) -> None:
         """Put the container images of an archive into the node's engine; raise `ImageLoadFailed`."""
-        doing = f"load an image into {plan.name}"
-        await self._run(ImageLoadFailed, doing, access, swarm_images.load, plan.address, archive)
-        _log.info("image.loaded", node=plan.name, archive=archive.name)
+        doing = f"load an image into {node.ref.name}"
+        await self._run(ImageLoadFailed, doing, access, swarm_images.load, node.member, archive)
+        _log.info("image.loaded", node=node.ref.name, archive=archive.name)
 
     async def _run(
         self, failure: type[StepFailed], doing: str, access: Access, function: Callable[..., _T], *args: Any

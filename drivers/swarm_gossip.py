@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 import structlog
+from docker import APIClient
 from docker.errors import NotFound
 
 from domain.errors import SwarmFailed
@@ -23,18 +24,26 @@ GOSSIP_PORT = 7946
 _NETWORK_OF_ALL = "ingress"
 _OPEN_TIMEOUT_S = 20.0
 _CLOSE_TIMEOUT_S = 5.0
+_REMOVED_AFTER_S = 3.0
 _EXCHANGE_TIMEOUT_S = 75.0
 _POLL_S = 0.02
 _SLOW_S = 2.0
 _log = structlog.get_logger()
 
 
-def await_gossip(manager: Member) -> None:
+def await_gossip(managing: APIClient, manager: Member) -> None:
     """Return once the manager takes part in the gossip, which begins a moment after the swarm is there.
 
-    A worker that joins before that is refused, and tries again only a minute later.
+    A worker that joins before that is refused, and tries again only a minute later. The manager is then among the
+    peers on the network that all are on. People may remove that network, but not in the first moments of a swarm.
     """
-    if not until(lambda: _listens(manager.address, GOSSIP_PORT), _OPEN_TIMEOUT_S):
+    began = time.monotonic()
+
+    def takes_part() -> bool:
+        peers = _peers(managing)
+        return time.monotonic() - began > _REMOVED_AFTER_S if peers is None else manager.address in peers
+
+    if not until(takes_part, _OPEN_TIMEOUT_S):
         raise SwarmFailed(f"{manager.name} takes no part in the networks' gossip (port {GOSSIP_PORT}).")
 
 
@@ -42,9 +51,10 @@ def await_silence(node: Member) -> None:
     """Return once an engine that is in no swarm takes part in no gossip; raise `SwarmFailed` if it goes on.
 
     An engine that leaves while its peers vanish may go on in the former swarm's gossip (seen with Docker 26.1). It
-    could join another, but would find none of its peers there.
+    could join another, but would find none of its peers there. Nothing tells but the port; where that of a node is
+    not reached from here, this returns at once.
     """
-    if not until(lambda: not _listens(node.address, GOSSIP_PORT), _CLOSE_TIMEOUT_S):
+    if node.public is None and not until(lambda: not _listens(node.address, GOSSIP_PORT), _CLOSE_TIMEOUT_S):
         raise SwarmFailed(
             f"The engine of {node.name} left its former swarm but goes on in that one's gossip (port {GOSSIP_PORT}): "
             "it has to be restarted before it can be in another."
@@ -57,16 +67,22 @@ def await_peers(engines: Engines, pool: Executor, members: Sequence[Member]) -> 
     began = time.monotonic()
 
     def knows_all(member: Member) -> bool:
-        try:
-            network = engines.at(member.address).inspect_network(_NETWORK_OF_ALL)
-        except NotFound:  # people may remove it: then there is nothing to see here
-            return True
-        return addresses <= {peer["IP"] for peer in network.get("Peers") or ()}
+        peers = _peers(engines.at(member))
+        return peers is None or addresses <= peers
 
     known = until(lambda: all(in_parallel(pool, knows_all, members)), _EXCHANGE_TIMEOUT_S)
     took_s = round(time.monotonic() - began, 3)
     if took_s > _SLOW_S:
         _log.warning("swarm.gossip_was_slow", nodes=len(members), took_s=took_s, known=known)
+
+
+def _peers(engine: APIClient) -> set[str] | None:
+    """Return the addresses of whom an engine knows by gossip; None if the network that all are on is not there."""
+    try:
+        network = engine.inspect_network(_NETWORK_OF_ALL)
+    except NotFound:  # not yet, or people removed it
+        return None
+    return {peer["IP"] for peer in network.get("Peers") or ()}
 
 
 def _listens(address: str, port: int) -> bool:

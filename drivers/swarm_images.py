@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Self
 
 from domain.errors import ImageLoadFailed
+from domain.nodes import Member
 from drivers import image_archives
 from drivers.docker_client import API_VERSION, Engines, redacted
 from drivers.docker_upload import UploadAdapter
 
 
-def load(engines: Engines, address: str, archive: Path) -> None:
-    """Stream an archive (docker-archive or OCI layout, a tar) into the engine at `address`.
+def load(engines: Engines, node: Member, archive: Path) -> None:
+    """Stream an archive (docker-archive or OCI layout, a tar) into a node's engine.
 
     Images that are there already are no error. Raises `ImageLoadFailed` with what the engine says of the archive.
     Docker Engine API, POST /images/load: it answers 200 and says in its stream of messages whether it went well.
     """
     contents = image_archives.read(archive)
-    engine = engines.at(address)
+    engine = engines.at(node)
     architecture = engine.version()["Arch"]  # asked with the short patience of all questions: a dead node shows here
     supplement = image_archives.docker_supplement(contents, architecture)
     url = f"{engine.base_url}/v{API_VERSION}/images/load"
@@ -31,7 +32,7 @@ def load(engines: Engines, address: str, archive: Path) -> None:
             message = json.loads(line)
             refusal = message.get("error") or message.get("message")
             if refusal:
-                raise ImageLoadFailed(f"Docker on {address} says: {redacted(str(refusal))}")
+                raise ImageLoadFailed(f"Docker on {node.name} says: {redacted(str(refusal))}")
 
 
 class _Body:

@@ -31,7 +31,7 @@ Entry = Mapping[str, Any]
 
 def form(engines: Engines, manager: Member) -> None:
     """Make `manager` the first member of a swarm, unless it manages one already."""
-    engine = engines.at(manager.address)
+    engine = engines.at(manager)
     state = _swarm_state(engine)
     if state["LocalNodeState"] == "active" and state["ControlAvailable"]:
         return
@@ -49,7 +49,7 @@ def form(engines: Engines, manager: Member) -> None:
 
 def join(engines: Engines, manager: Member, node: Member) -> None:
     """Make `node` a member of the manager's swarm, listed there once; raise `SwarmFailed` if it isn't ready soon."""
-    managing, joining = engines.at(manager.address), engines.at(node.address)
+    managing, joining = engines.at(manager), engines.at(node)
     state = _swarm_state(joining)
     entries = managing.nodes()
     mine = state["NodeID"] if state["LocalNodeState"] == "active" else ""
@@ -62,7 +62,7 @@ def join(engines: Engines, manager: Member, node: Member) -> None:
             _remove(managing, entry)
     if not mine:
         await_silence(node)
-        await_gossip(manager)
+        await_gossip(managing, manager)
         joining.join_swarm(
             remote_addrs=[f"{manager.address}:{SWARM_PORT}"],
             join_token=managing.inspect_swarm()["JoinTokens"]["Worker"],
@@ -77,7 +77,7 @@ def join(engines: Engines, manager: Member, node: Member) -> None:
 
 def drain(engines: Engines, manager: Member, node: Member) -> None:
     """Let the swarm move its tasks off `node`, and wait for that within a bound. Containers of people stay."""
-    managing = engines.at(manager.address)
+    managing = engines.at(manager)
     entries = [entry for entry in managing.nodes() if _is(entry, node)]
     for entry in entries:
         _set_availability(managing, entry["ID"], "drain")
@@ -87,7 +87,7 @@ def drain(engines: Engines, manager: Member, node: Member) -> None:
 
 def undrain(engines: Engines, manager: Member, node: Member) -> None:
     """Let the swarm give `node` tasks again. It does not move back what it moved away."""
-    managing = engines.at(manager.address)
+    managing = engines.at(manager)
     for entry in managing.nodes():
         if _is(entry, node):
             _set_availability(managing, entry["ID"], "active")
@@ -96,13 +96,13 @@ def undrain(engines: Engines, manager: Member, node: Member) -> None:
 def leave(engines: Engines, manager: Member, node: Member) -> None:
     """End the membership of `node`. A node that does not answer is only struck off the manager's list."""
     try:
-        engines.at(node.address).leave_swarm(force=True)
+        engines.at(node).leave_swarm(force=True)
     except APIError as error:
         if error.status_code != _NOT_IN_A_SWARM:
             raise
     except RequestException:  # it is gone or dead: what counts is the manager's list
         pass
-    managing = engines.at(manager.address)
+    managing = engines.at(manager)
     for entry in managing.nodes():
         if _is(entry, node):
             _remove(managing, entry)
@@ -111,7 +111,7 @@ def leave(engines: Engines, manager: Member, node: Member) -> None:
 def health(engines: Engines, manager: Member) -> Mapping[str, bool]:
     """Return, by host name, whether the swarm holds the node for ready. Of several entries, one ready suffices."""
     ready: dict[str, bool] = {}
-    for entry in engines.at(manager.address).nodes():
+    for entry in engines.at(manager).nodes():
         name = _hostname(entry)
         if name:
             ready[name] = ready.get(name, False) or _is_ready(entry)

@@ -10,7 +10,7 @@ from docker.types import IPAMConfig, IPAMPool
 from requests import RequestException
 
 from domain.errors import OverlayFailed
-from domain.nodes import Member
+from domain.nodes import Member, manager_of
 from domain.overlays import Overlay
 from drivers.docker_client import Engines
 from drivers.swarm_probe import LABEL as PROBE_LABEL
@@ -29,9 +29,9 @@ Network = Mapping[str, Any]
 """A network as `GET /networks` describes it."""
 
 
-def ensure_overlay(engines: Engines, manager: Member, overlay: Overlay) -> None:
+def ensure_overlay(engines: Engines, members: Sequence[Member], overlay: Overlay) -> None:
     """Make the network unless it is there as described. One of ours that differs is made anew if nothing uses it."""
-    engine = engines.at(manager.address)
+    engine = engines.at(manager_of(members))
     if (network := _find(engine, overlay.name)) is not None:
         if not _is_ours(network):
             raise OverlayFailed(
@@ -40,7 +40,7 @@ def ensure_overlay(engines: Engines, manager: Member, overlay: Overlay) -> None:
             )
         if _describe(_allocated(engine, network)) == _wanted(overlay):
             return
-        remove_overlay(engines, manager, overlay.name)
+        remove_overlay(engines, members, overlay.name)
     try:
         engine.create_network(
             overlay.name,
@@ -59,13 +59,13 @@ def ensure_overlay(engines: Engines, manager: Member, overlay: Overlay) -> None:
         raise OverlayFailed(f"The overlay network {overlay.name} was made otherwise at the same time.")
 
 
-def remove_overlay(engines: Engines, manager: Member, name: str) -> None:
+def remove_overlay(engines: Engines, members: Sequence[Member], name: str) -> None:
     """Remove the network, and return when it is gone. One that Carina did not make is left alone.
 
     Docker lets go of a network a moment after the last container on it has gone, so a refusal counts only if a
     container is really there, or if it lasts.
     """
-    engine = engines.at(manager.address)
+    engine = engines.at(manager_of(members))
     deadline = time.monotonic() + _REMOVE_TIMEOUT_S
     while (network := _find(engine, name)) is not None and _is_ours(network):
         try:
@@ -73,7 +73,7 @@ def remove_overlay(engines: Engines, manager: Member, name: str) -> None:
         except APIError as error:
             if error.status_code == _NOT_FOUND:
                 continue
-            users = _users(engines, engine, network["Id"])
+            users = _users(engines, engine, members, network["Id"])
             if users:
                 raise OverlayFailed(f"{name} is in use by {', '.join(users)}.") from None
             if time.monotonic() > deadline:
@@ -115,20 +115,19 @@ def _describe(network: Network) -> tuple[object, ...]:
     return (network["Driver"], network["Attachable"], options.get(_MTU), "encrypted" in options, subnets)
 
 
-def _users(engines: Engines, engine: APIClient, network_id: str) -> list[str]:
+def _users(engines: Engines, engine: APIClient, members: Sequence[Member], network_id: str) -> list[str]:
     """Return who uses the network: services, and containers with the node they run on. Silent nodes are passed over."""
     services = [
         f"service {service['Spec']['Name']}" for service in engine.services() if network_id in _networks_of(service)
     ]
     containers = []
-    for node in engine.nodes():
+    for member in members:
         try:
-            found = engines.at(node["Status"]["Addr"]).containers(all=True, filters={"network": network_id})
+            found = engines.at(member).containers(all=True, filters={"network": network_id})
         except (APIError, RequestException):  # a dead node can't say; what the others say is worth it
             continue
-        where = node["Description"]["Hostname"]
         containers += [
-            f"container {item['Names'][0].lstrip('/')} on {where}"
+            f"container {item['Names'][0].lstrip('/')} on {member.name}"
             for item in found
             if not _OF_OTHERS & (item.get("Labels") or {}).keys()
         ]

@@ -19,7 +19,7 @@ from typing import Any
 from docker.errors import APIError
 
 from domain.errors import OverlayFailed, OverlayUnreachable
-from domain.nodes import Member, NodeRole
+from domain.nodes import Member, manager_of
 from domain.overlays import Overlay
 from drivers.docker_client import Engines, redacted
 from drivers.swarm_gossip import await_peers
@@ -63,7 +63,7 @@ def verify(engines: Engines, members: Sequence[Member], overlay: Overlay, first_
     """
     patience_s = int(first_patience_s + _PATIENCE_PER_MEMBER_S * len(members))
     for member in members:
-        engines.at(member.address)  # connections are made here: the threads only use them
+        engines.at(member)  # connections are made here: the threads only use them
     with ThreadPoolExecutor(min(len(members), _PARALLEL), thread_name_prefix="probe") as pool:
         await_peers(engines, pool, members)
         started: AbstractContextManager[Sequence[Probe]]
@@ -83,24 +83,24 @@ def _containers(
     """Run plain containers as probes. Their names are new ones, so that nobody remembers an earlier probe's address."""
     token = secrets.token_hex(3)
     names = {member: f"probe-{token}-{number}" for number, member in enumerate(members)}
-    probes = [Probe(member, engines.at(member.address), name, name) for member, name in names.items()]
+    probes = [Probe(member, engines.at(member), name, name) for member, name in names.items()]
 
     def start(member: Member) -> None:
         peers = [name for other, name in names.items() if other is not member] or [names[member]]
-        clear(engines.at(member.address))
+        clear(engines.at(member))
         _start_container(engines, member, names[member], _container(overlay, patience_s, peers))
 
     try:
         in_parallel(pool, start, members)
         yield probes
-        in_parallel(pool, lambda member: dismiss(engines.at(member.address), names[member]), members)
+        in_parallel(pool, lambda member: dismiss(engines.at(member), names[member]), members)
     except BaseException:
-        in_parallel(pool, lambda member: remove(engines.at(member.address), names[member]), members)
+        in_parallel(pool, lambda member: remove(engines.at(member), names[member]), members)
         raise
 
 
 def _start_container(engines: Engines, member: Member, name: str, config: Mapping[str, Any]) -> None:
-    engine = engines.at(member.address)
+    engine = engines.at(member)
     try:
         try:
             engine.create_container_from_config(config, name=name)
@@ -138,14 +138,14 @@ def _tasks(
     engines: Engines, pool: ThreadPoolExecutor, members: Sequence[Member], overlay: Overlay, patience_s: int
 ) -> Iterator[Sequence[Probe]]:
     """Run a service's tasks as probes. Without virtual address, since that needs IPVS and hides who answers."""
-    managing = engines.at(next(member for member in members if member.role is NodeRole.MANAGER).address)
+    managing = engines.at(manager_of(members))
     name = f"probe-{secrets.token_hex(3)}"
-    images = set(in_parallel(pool, lambda member: ensure_image(engines.at(member.address)), members))
+    images = set(in_parallel(pool, lambda member: ensure_image(engines.at(member)), members))
 
     def tidy() -> None:
         for service in managing.services(filters={"label": LABEL}):
             managing.remove_service(service["ID"])
-        in_parallel(pool, lambda member: clear(engines.at(member.address)), members)
+        in_parallel(pool, lambda member: clear(engines.at(member)), members)
 
     tidy()
     # By its id, where all have the same, Docker does not ask a registry for the image.
@@ -180,7 +180,7 @@ def _task(overlay: Overlay, image: str, patience_s: int, peers: Sequence[str]) -
 
 
 def _running_task(engines: Engines, member: Member, overlay: Overlay, deadline: float) -> Probe:
-    engine = engines.at(member.address)
+    engine = engines.at(member)
     while monotonic() < deadline:
         for found in engine.containers(filters={"label": LABEL}):
             address = found["NetworkSettings"]["Networks"].get(overlay.name, {}).get("IPAddress")

@@ -6,6 +6,11 @@ import ssl
 from domain.secrets import Access
 
 
+def netloc(host: str, port: int) -> str:
+    """Return host and port as they stand in a URL (RFC 3986, 3.2): an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def tls_context(access: Access) -> ssl.SSLContext:
     """Return a context that trusts the cluster's authority alone and shows the client's certificate.
 

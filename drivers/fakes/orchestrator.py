@@ -7,8 +7,8 @@ from pathlib import Path
 
 from domain.clusters import Capability
 from domain.errors import CarinaError, OverlayFailed, SwarmFailed
-from domain.facts import ClusterFacts
-from domain.nodes import Member, NodeFile, NodePlan
+from domain.facts import ClusterFacts, NodeFacts
+from domain.nodes import Member, NodeFile, NodePlan, manager_of
 from domain.overlays import Overlay
 from domain.secrets import Access, ClusterKeys
 
@@ -50,7 +50,8 @@ class FakeOrchestrator:
 
     def endpoint(self, manager: Member) -> str:
         """Return an address like Docker's."""
-        return f"tcp://{manager.address}:2376"
+        host, port = manager.api(2376)
+        return f"tcp://{host}:{port}"
 
     async def form(self, manager: Member, access: Access) -> None:
         """Make a cluster of the manager alone, unless it has one."""
@@ -76,16 +77,17 @@ class FakeOrchestrator:
         self._enter("leave")
         self._names(manager).discard(node.name)
 
-    async def ensure_overlay(self, manager: Member, overlay: Overlay, access: Access) -> None:
+    async def ensure_overlay(self, members: Sequence[Member], overlay: Overlay, access: Access) -> None:
         """Remember the overlay network as described."""
         self._enter("ensure_overlay")
+        manager = manager_of(members)
         self._names(manager)
         self.overlays.setdefault(manager.address, {})[overlay.name] = overlay
 
-    async def remove_overlay(self, manager: Member, name: str, access: Access) -> None:
+    async def remove_overlay(self, members: Sequence[Member], name: str, access: Access) -> None:
         """Forget the overlay network."""
         self._enter("remove_overlay")
-        self.overlays.get(manager.address, {}).pop(name, None)
+        self.overlays.get(manager_of(members).address, {}).pop(name, None)
 
     async def verify(self, members: Sequence[Member], overlay: Overlay, access: Access) -> Sequence[Capability]:
         """Check that the first member's cluster has the overlay network; raise `OverlayFailed` if not."""
@@ -99,10 +101,10 @@ class FakeOrchestrator:
         self._enter("health")
         return dict.fromkeys(self._names(manager), True)
 
-    async def load_image(self, plan: NodePlan, archive: Path, access: Access) -> None:
+    async def load_image(self, node: NodeFacts, archive: Path, access: Access) -> None:
         """Remember the archive's name under the node's."""
         self._enter("load_image")
-        self.images.setdefault(plan.name, set()).add(archive.name)
+        self.images.setdefault(node.ref.name, set()).add(archive.name)
 
     def _names(self, manager: Member) -> set[str]:
         if manager.address not in self.clusters:

@@ -14,7 +14,8 @@ from requests import RequestException
 from domain.allocation import node_address, uid_base
 from domain.clusters import SWARM
 from domain.errors import SwarmFailed
-from domain.nodes import Member, NodeFile, NodePlan, NodeRole, Stamp
+from domain.facts import NodeFacts
+from domain.nodes import Member, NodeFile, NodePlan, NodeRef, NodeRole, NodeState, Stamp
 from domain.options import ClusterOptions
 from domain.secrets import Access
 from drivers.docker_client import Engines
@@ -42,6 +43,12 @@ class DockerNodes:
         await asyncio.gather(*(LxcNodes().ensure(plan, files) for plan, files in pairs))
         await asyncio.to_thread(self._await_answers)
 
+    def facts(self, index: int) -> NodeFacts:
+        """Return a node as the store would."""
+        member = self.members[index]
+        ref = NodeRef(member.node_id, member.name, member.role, "local")
+        return NodeFacts(ref, self.plans[index], NodeState.ACTIVE)
+
     def stop(self, member: Member) -> None:
         """Stop a node by force, as a power cut does."""
         plan = self.plans[self.members.index(member)]
@@ -62,7 +69,7 @@ class DockerNodes:
         """Take every engine out of its swarm, the manager last: one that finds no peers to say it to may not let go."""
         with Engines(self.access) as engines:
             for member in reversed(self.members):
-                engine = engines.at(member.address)
+                engine = engines.at(member)
                 if engine.info()["Swarm"]["LocalNodeState"] != "inactive":
                     engine.leave_swarm(force=True)
                     self._let_go(member)
@@ -91,7 +98,7 @@ def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
 
 def answers(engines: Engines, member: Member) -> bool:
     try:
-        return bool(engines.at(member.address).ping())
+        return bool(engines.at(member).ping())
     except RequestException:
         return False
 

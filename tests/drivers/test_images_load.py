@@ -54,16 +54,16 @@ class InDocker:
     silent: type[CarinaError] = DockerSilent
 
     async def load(self, node: int, archive: Path) -> None:
-        await self.swarm.load_image(self.nodes.plans[node], archive, self.nodes.access)
+        await self.swarm.load_image(self.nodes.facts(node), archive, self.nodes.access)
 
     def names(self, node: int) -> list[str]:
         with Engines(self.nodes.access) as engines:
-            images = engines.at(self.nodes.members[node].address).images()
+            images = engines.at(self.nodes.members[node]).images()
         return sorted(name for image in images for name in image["RepoTags"] if name != "carina/probe:1")
 
     def page(self, node: int, name: str) -> str:
         with Engines(self.nodes.access) as engines:
-            engine = engines.at(self.nodes.members[node].address)
+            engine = engines.at(self.nodes.members[node])
             config = {"Image": name, "Cmd": list(PAGE), "HostConfig": {"NetworkMode": "none"}}
             container = engine.create_container_from_config(config)["Id"]
             try:
@@ -76,7 +76,7 @@ class InDocker:
     def forget(self, node: int, names: list[str]) -> None:
         with Engines(self.nodes.access) as engines:
             for name in names:
-                engines.at(self.nodes.members[node].address).remove_image(name, force=True)
+                engines.at(self.nodes.members[node]).remove_image(name, force=True)
 
 
 @dataclass

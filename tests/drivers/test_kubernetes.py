@@ -51,7 +51,7 @@ async def cluster(
 
 @pytest.fixture
 def api(cluster: KubernetesNodes) -> Iterator[Api]:
-    with Api(cluster.members[0].address, cluster.access) as connections:
+    with Api(cluster.members[0], cluster.access) as connections:
         yield connections
 
 
@@ -156,10 +156,9 @@ def role_labels(node: Object) -> list[str]:
 
 
 async def test_a_sound_network_is_proved_and_nothing_is_left_of_that(cluster: KubernetesNodes, api: Api) -> None:
-    manager = cluster.members[0]
     leftover = {"metadata": {"name": "carina-probe-000000", "labels": {LABEL: ""}}}
     api.ensure(NAMESPACES, leftover)  # as a check leaves that is killed
-    await cluster.orchestrator.ensure_overlay(manager, NETWORK, cluster.access)
+    await cluster.orchestrator.ensure_overlay(cluster.members, NETWORK, cluster.access)
     found = await cluster.orchestrator.verify(cluster.members, NETWORK, cluster.access)
     assert {item.name: item.works for item in found} == {
         "pod-network": True,
@@ -194,7 +193,7 @@ async def test_full_packets_that_get_lost_are_found(cluster: KubernetesNodes) ->
 async def test_a_namespace_that_nothing_would_close_is_not_made(cluster: KubernetesNodes, api: Api) -> None:
     overlay = Overlay("closed", "", 1500, services=("web:80",))
     with pytest.raises(PolicyNotEnforced, match="nothing enforces policies") as caught:
-        await cluster.orchestrator.ensure_overlay(cluster.members[0], overlay, cluster.access)
+        await cluster.orchestrator.ensure_overlay(cluster.members, overlay, cluster.access)
     assert "Calico" in caught.value.remedy
     assert api.find(f"{NAMESPACES}/closed") is None
 
@@ -207,17 +206,16 @@ async def test_a_namespace_that_is_open_is_found_out(cluster: KubernetesNodes, a
         with pytest.raises(PolicyNotEnforced, match="reached from outside"):
             await cluster.orchestrator.verify(cluster.members, overlay, cluster.access)
         assert standing(api.items(f"{NAMESPACES}/opened/pods")) == []
-        await cluster.orchestrator.remove_overlay(cluster.members[0], "opened", cluster.access)
+        await cluster.orchestrator.remove_overlay(cluster.members, "opened", cluster.access)
         assert api.find(f"{NAMESPACES}/opened") is None
 
 
 async def test_a_namespace_is_made_and_proved_where_policies_are_enforced(cluster: KubernetesNodes, api: Api) -> None:
-    manager = cluster.members[0]
     overlay = Overlay("shop", "", 1500, services=("web:80",))
     policies = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies"
     with enforcer(cluster, api, "shop"):
         for _ in range(2):
-            await cluster.orchestrator.ensure_overlay(manager, overlay, cluster.access)
+            await cluster.orchestrator.ensure_overlay(cluster.members, overlay, cluster.access)
         names = {item["metadata"]["name"] for item in api.items(policies)}
         assert names == {"default-deny", "same-namespace", "dns", "expose-web"}
         assert api.get(f"{NAMESPACES}/shop/services/web")["spec"]["selector"] == {"app": "web"}
@@ -227,7 +225,7 @@ async def test_a_namespace_is_made_and_proved_where_policies_are_enforced(cluste
         found = await cluster.orchestrator.verify(cluster.members, NETWORK, cluster.access)
         assert {item.name: item.works for item in found}["network-policy"]
         for _ in range(2):
-            await cluster.orchestrator.remove_overlay(manager, "shop", cluster.access)
+            await cluster.orchestrator.remove_overlay(cluster.members, "shop", cluster.access)
         assert api.find(f"{NAMESPACES}/shop") is None
 
 
@@ -275,7 +273,7 @@ def standing(items: Sequence[Object]) -> list[Object]:
 
 
 async def test_a_namespace_of_somebody_else_is_left_alone(cluster: KubernetesNodes, api: Api) -> None:
-    await cluster.orchestrator.remove_overlay(cluster.members[0], "kube-public", cluster.access)
+    await cluster.orchestrator.remove_overlay(cluster.members, "kube-public", cluster.access)
     assert api.find(f"{NAMESPACES}/kube-public") is not None
 
 
@@ -311,7 +309,7 @@ def test_a_workers_kubelet_is_kept_from_what_is_not_its_own(cluster: KubernetesN
     secret = {"metadata": {"name": "not-for-workers"}, "stringData": {"word": "hidden"}}
     secrets = f"{NAMESPACES}/default/secrets"
     label = {"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}
-    with there(api, secrets, secret), Api(manager.address, Access(cluster.access.ca_pem, pair)) as kubelet:
+    with there(api, secrets, secret), Api(manager, Access(cluster.access.ca_pem, pair)) as kubelet:
         with pytest.raises(Refused, match="no relationship found"):
             kubelet.get(f"{secrets}/not-for-workers")
         with pytest.raises(Refused, match="is not allowed to modify labels"):
@@ -472,7 +470,7 @@ async def test_a_dead_node_leaves_and_comes_back_made_anew(cluster: KubernetesNo
     await cluster.remove(dead)
     await cluster.start(dead)
     await cluster.orchestrator.join(manager, dead, cluster.access)
-    await cluster.orchestrator.ensure_overlay(manager, NETWORK, cluster.access)
+    await cluster.orchestrator.ensure_overlay(cluster.members, NETWORK, cluster.access)
     await cluster.orchestrator.verify(cluster.members, NETWORK, cluster.access)
 
 
@@ -520,7 +518,7 @@ def test_people_are_admins_by_their_group(
     )
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env={"HOME": str(tmp_path)})
     assert done.stdout.split() == ["yes", "node/kube-1", "node/kube-2", "node/kube-3"], done.stderr
-    with Api(manager.address, Access(cluster.access.ca_pem, stranger)) as api, pytest.raises(Refused, match="bob"):
+    with Api(manager, Access(cluster.access.ca_pem, stranger)) as api, pytest.raises(Refused, match="bob"):
         api.items(NODES)
 
 
@@ -532,7 +530,7 @@ async def test_a_cluster_without_a_network_waits_for_one_of_peoples_own(
         await nodes.form()
         manager = nodes.members[0]
         assert await nodes.orchestrator.health(manager, nodes.access) == {"bare-1": False}
-        with Api(manager.address, nodes.access) as api:
+        with Api(manager, nodes.access) as api:
             ready = next(c for c in api.get(f"{NODES}/bare-1")["status"]["conditions"] if c["type"] == "Ready")
         assert "cni plugin not initialized" in ready["message"]
         assert nodes.run(manager, "systemctl", "is-active", "kube-proxy").strip() == "active"

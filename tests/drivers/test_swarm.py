@@ -48,7 +48,7 @@ async def engines(nodes: DockerNodes) -> AsyncIterator[Engines]:
     await nodes.start_all()
     with Engines(nodes.access) as connections:
         for member in nodes.members:
-            engine = connections.at(member.address)
+            engine = connections.at(member)
             for container in engine.containers(all=True):
                 remove(engine, container["Id"])  # a probe of the test before may be going by itself
         await asyncio.to_thread(nodes.leave_swarms)
@@ -65,7 +65,7 @@ async def formed(orchestrator: Swarm, nodes: DockerNodes, engines: Engines) -> S
 
 
 def listed(engines: Engines, nodes: DockerNodes) -> list[tuple[str, str]]:
-    entries = engines.at(nodes.members[0].address).nodes()
+    entries = engines.at(nodes.members[0]).nodes()
     return sorted((entry["Description"]["Hostname"], entry["Status"]["State"]) for entry in entries)
 
 
@@ -74,9 +74,7 @@ def whole(members: list[Member]) -> list[tuple[str, str]]:
 
 
 def containers(engines: Engines, nodes: DockerNodes) -> list[str]:
-    return [
-        container["Id"] for member in nodes.members for container in engines.at(member.address).containers(all=True)
-    ]
+    return [container["Id"] for member in nodes.members for container in engines.at(member).containers(all=True)]
 
 
 def assert_no_containers(engines: Engines, nodes: DockerNodes) -> None:
@@ -94,8 +92,8 @@ def attach(engines: Engines, member: Member, name: str) -> None:
         "Entrypoint": ["/bin/busybox", "sleep", "600"],
         "HostConfig": {"NetworkMode": OVERLAY.name, "Binds": ["/bin/busybox:/bin/busybox:ro"]},
     }
-    engines.at(member.address).create_container_from_config(config, name=name)
-    engines.at(member.address).start(name)
+    engines.at(member).create_container_from_config(config, name=name)
+    engines.at(member).start(name)
 
 
 async def test_forming_and_joining_twice_is_the_same_as_once(
@@ -103,9 +101,9 @@ async def test_forming_and_joining_twice_is_the_same_as_once(
 ) -> None:
     manager, *workers = nodes.members
     await orchestrator.form(manager, nodes.access)
-    first = engines.at(manager.address).inspect_swarm()["ID"]
+    first = engines.at(manager).inspect_swarm()["ID"]
     await orchestrator.form(manager, nodes.access)
-    assert engines.at(manager.address).inspect_swarm()["ID"] == first
+    assert engines.at(manager).inspect_swarm()["ID"] == first
     for _ in range(2):
         await asyncio.gather(*(orchestrator.join(manager, worker, nodes.access) for worker in workers))
     assert listed(engines, nodes) == whole(nodes.members)
@@ -128,7 +126,7 @@ async def test_a_join_cut_short_by_the_death_of_docker_is_made_whole(
     await orchestrator.form(manager, nodes.access)
     attempt = asyncio.create_task(orchestrator.join(manager, worker, nodes.access))
     # The manager knows of the node: the join is under way.
-    await asyncio.to_thread(until, lambda: len(engines.at(manager.address).nodes()) > 1)
+    await asyncio.to_thread(until, lambda: len(engines.at(manager).nodes()) > 1)
     await asyncio.to_thread(nodes.kill_docker, worker)
     with contextlib.suppress(SwarmFailed, DockerSilent):
         await attempt
@@ -139,7 +137,7 @@ async def test_a_join_cut_short_by_the_death_of_docker_is_made_whole(
 
 async def test_a_node_made_anew_replaces_its_stale_entry(formed: Swarm, nodes: DockerNodes, engines: Engines) -> None:
     manager, worker, _ = nodes.members
-    engines.at(worker.address).leave_swarm(force=True)  # as a fresh disk knows nothing of the swarm
+    engines.at(worker).leave_swarm(force=True)  # as a fresh disk knows nothing of the swarm
     await formed.join(manager, worker, nodes.access)
     assert listed(engines, nodes) == whole(nodes.members)
 
@@ -153,12 +151,12 @@ async def test_draining_and_leaving_twice_is_the_same_as_once(
     for _ in range(2):
         await formed.leave(manager, leaver, nodes.access)
     assert listed(engines, nodes) == whole([manager, worker])
-    assert engines.at(leaver.address).info()["Swarm"]["LocalNodeState"] == "inactive"
+    assert engines.at(leaver).info()["Swarm"]["LocalNodeState"] == "inactive"
 
 
 async def test_draining_moves_a_services_tasks_away(formed: Swarm, nodes: DockerNodes, engines: Engines) -> None:
     manager, _, leaver = nodes.members
-    managing = engines.at(manager.address)
+    managing = engines.at(manager)
     node_id = next(entry["ID"] for entry in managing.nodes() if entry["Description"]["Hostname"] == leaver.name)
     service = managing.create_service(
         {
@@ -173,7 +171,7 @@ async def test_draining_moves_a_services_tasks_away(formed: Swarm, nodes: Docker
         mode={"Replicated": {"Replicas": 3}},
     )
     try:
-        await asyncio.to_thread(until, lambda: bool(engines.at(leaver.address).containers()))
+        await asyncio.to_thread(until, lambda: bool(engines.at(leaver).containers()))
         await formed.drain(manager, leaver, nodes.access)
         live = [task for task in managing.tasks(filters={"node": node_id}) if task["Status"]["State"] == "running"]
         assert live == []
@@ -202,10 +200,10 @@ async def test_an_engine_that_does_not_answer_is_named(
 
 async def test_an_overlay_is_made_once_as_described(formed: Swarm, nodes: DockerNodes, engines: Engines) -> None:
     manager = nodes.members[0]
-    await formed.ensure_overlay(manager, OVERLAY, nodes.access)
-    first = engines.at(manager.address).inspect_network(OVERLAY.name)
-    await formed.ensure_overlay(manager, OVERLAY, nodes.access)
-    assert engines.at(manager.address).inspect_network(OVERLAY.name)["Id"] == first["Id"]
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
+    first = engines.at(manager).inspect_network(OVERLAY.name)
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
+    assert engines.at(manager).inspect_network(OVERLAY.name)["Id"] == first["Id"]
     assert first["Options"]["com.docker.network.driver.mtu"] == "1450"
     assert first["IPAM"]["Config"][0]["Subnet"] == OVERLAY.subnet
     assert first["Attachable"]
@@ -215,48 +213,48 @@ async def test_an_overlay_of_ours_that_differs_is_made_anew(
     formed: Swarm, nodes: DockerNodes, engines: Engines
 ) -> None:
     manager = nodes.members[0]
-    await formed.ensure_overlay(manager, Overlay("carina", "10.49.0.0/24", 1400), nodes.access)
-    await formed.ensure_overlay(manager, OVERLAY, nodes.access)
-    network = engines.at(manager.address).inspect_network(OVERLAY.name)
+    await formed.ensure_overlay(nodes.members, Overlay("carina", "10.49.0.0/24", 1400), nodes.access)
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
+    network = engines.at(manager).inspect_network(OVERLAY.name)
     assert network["IPAM"]["Config"][0]["Subnet"] == OVERLAY.subnet
 
 
 async def test_a_network_of_somebody_else_is_left_alone(formed: Swarm, nodes: DockerNodes, engines: Engines) -> None:
     manager = nodes.members[0]
-    theirs = engines.at(manager.address).create_network(OVERLAY.name, driver="overlay", attachable=True)
+    theirs = engines.at(manager).create_network(OVERLAY.name, driver="overlay", attachable=True)
     with pytest.raises(OverlayFailed, match="did not make"):
-        await formed.ensure_overlay(manager, OVERLAY, nodes.access)
-    await formed.remove_overlay(manager, OVERLAY.name, nodes.access)
-    network = engines.at(manager.address).inspect_network(OVERLAY.name)
+        await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
+    await formed.remove_overlay(nodes.members, OVERLAY.name, nodes.access)
+    network = engines.at(manager).inspect_network(OVERLAY.name)
     assert network["Id"] == theirs["Id"]
     assert OVERLAY_LABEL not in (network["Labels"] or {})
 
 
 async def test_an_overlay_is_removed_once_and_for_all(formed: Swarm, nodes: DockerNodes, engines: Engines) -> None:
     manager = nodes.members[0]
-    await formed.ensure_overlay(manager, OVERLAY, nodes.access)
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
     for _ in range(2):
-        await formed.remove_overlay(manager, OVERLAY.name, nodes.access)
+        await formed.remove_overlay(nodes.members, OVERLAY.name, nodes.access)
     with pytest.raises(APIError, match="not found"):
-        engines.at(manager.address).inspect_network(OVERLAY.name)
+        engines.at(manager).inspect_network(OVERLAY.name)
 
 
 async def test_an_overlay_in_use_stays_and_its_containers_are_named(
     formed: Swarm, nodes: DockerNodes, engines: Engines
 ) -> None:
-    manager, worker, _ = nodes.members
-    await formed.ensure_overlay(manager, OVERLAY, nodes.access)
+    _, worker, _ = nodes.members
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
     attach(engines, worker, "web")
     with pytest.raises(OverlayFailed, match=f"in use by container web on {worker.name}"):
-        await formed.remove_overlay(manager, OVERLAY.name, nodes.access)
-    engines.at(worker.address).remove_container("web", force=True)
-    await formed.remove_overlay(manager, OVERLAY.name, nodes.access)
+        await formed.remove_overlay(nodes.members, OVERLAY.name, nodes.access)
+    engines.at(worker).remove_container("web", force=True)
+    await formed.remove_overlay(nodes.members, OVERLAY.name, nodes.access)
 
 
 async def test_a_sound_overlay_is_proved_and_nothing_is_left_of_that(
     formed: Swarm, nodes: DockerNodes, engines: Engines
 ) -> None:
-    await formed.ensure_overlay(nodes.members[0], OVERLAY, nodes.access)
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
     for _ in range(2):
         await formed.verify(nodes.members, OVERLAY, nodes.access)
         assert_no_containers(engines, nodes)
@@ -265,10 +263,9 @@ async def test_a_sound_overlay_is_proved_and_nothing_is_left_of_that(
 
 
 async def test_an_overlay_is_removed_right_after_its_proof(formed: Swarm, nodes: DockerNodes, engines: Engines) -> None:
-    manager = nodes.members[0]
-    await formed.ensure_overlay(manager, OVERLAY, nodes.access)
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
     await formed.verify(nodes.members, OVERLAY, nodes.access)
-    await formed.remove_overlay(manager, OVERLAY.name, nodes.access)
+    await formed.remove_overlay(nodes.members, OVERLAY.name, nodes.access)
     assert_no_containers(engines, nodes)
 
 
@@ -277,7 +274,7 @@ async def test_an_overlay_for_services_only_is_proved_by_a_service(
 ) -> None:
     manager, _, broken = nodes.members
     closed = Overlay("closed", "10.50.0.0/24", 1450, attachable=False)
-    await formed.ensure_overlay(manager, closed, nodes.access)
+    await formed.ensure_overlay(nodes.members, closed, nodes.access)
     await formed.verify(nodes.members, closed, nodes.access)
     rule = ("INPUT", "-p", "udp", "--dport", "4789", "-j", "DROP")
     nodes.run(broken, "iptables", "-I", *rule)
@@ -287,16 +284,16 @@ async def test_an_overlay_for_services_only_is_proved_by_a_service(
     finally:
         nodes.run(broken, "iptables", "-D", *rule)
     assert_no_containers(engines, nodes)
-    assert engines.at(manager.address).services() == []
+    assert engines.at(manager).services() == []
 
 
 async def test_what_a_killed_check_left_is_removed_by_the_next(
     formed: Swarm, nodes: DockerNodes, engines: Engines
 ) -> None:
-    manager, worker, _ = nodes.members
-    await formed.ensure_overlay(manager, OVERLAY, nodes.access)
+    _, worker, _ = nodes.members
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
     leftover = {"Image": IMAGE, "Entrypoint": ["/bin/busybox"], "Labels": {PROBE_LABEL: "carina"}}
-    engines.at(worker.address).create_container_from_config(leftover, name="probe-left-1")
+    engines.at(worker).create_container_from_config(leftover, name="probe-left-1")
     await formed.verify(nodes.members, OVERLAY, nodes.access)
     assert_no_containers(engines, nodes)
 
@@ -305,8 +302,8 @@ async def test_an_overlay_is_proved_on_a_node_whose_image_somebody_removed(
     formed: Swarm, nodes: DockerNodes, engines: Engines
 ) -> None:
     manager = nodes.members[0]
-    engines.at(manager.address).remove_image(IMAGE, force=True)
-    await formed.ensure_overlay(manager, OVERLAY, nodes.access)
+    engines.at(manager).remove_image(IMAGE, force=True)
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
     await formed.verify(nodes.members, OVERLAY, nodes.access)
 
 
@@ -314,7 +311,7 @@ async def test_a_node_whose_overlay_traffic_is_dropped_is_named(
     formed: Swarm, nodes: DockerNodes, engines: Engines
 ) -> None:
     manager, worker, broken = nodes.members
-    await formed.ensure_overlay(manager, OVERLAY, nodes.access)
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
     rule = ("INPUT", "-p", "udp", "--dport", "4789", "-j", "DROP")
     nodes.run(broken, "iptables", "-I", *rule)
     try:
@@ -330,7 +327,7 @@ async def test_a_node_whose_overlay_traffic_is_dropped_is_named(
 
 async def test_full_packets_that_get_lost_are_found(formed: Swarm, nodes: DockerNodes, engines: Engines) -> None:
     manager, _, broken = nodes.members
-    await formed.ensure_overlay(manager, OVERLAY, nodes.access)
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
     rule = ("INPUT", "-p", "udp", "--dport", "4789", "-m", "length", "--length", "1300:", "-j", "DROP")
     nodes.run(broken, "iptables", "-I", *rule)
     try:

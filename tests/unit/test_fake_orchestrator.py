@@ -34,10 +34,10 @@ async def test_nobody_joins_a_cluster_that_was_not_formed() -> None:
 async def test_an_overlay_is_proved_while_it_is_there() -> None:
     fake = FakeOrchestrator()
     await fake.form(MANAGER, ACCESS)
-    await fake.ensure_overlay(MANAGER, OVERLAY, ACCESS)
+    await fake.ensure_overlay([MANAGER], OVERLAY, ACCESS)
     await fake.verify([MANAGER], OVERLAY, ACCESS)
     for _ in range(2):
-        await fake.remove_overlay(MANAGER, OVERLAY.name, ACCESS)
+        await fake.remove_overlay([MANAGER], OVERLAY.name, ACCESS)
     with pytest.raises(OverlayFailed):
         await fake.verify([MANAGER], OVERLAY, ACCESS)
 
