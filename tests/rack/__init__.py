@@ -1,0 +1,1 @@
+"""A rack: privileged LXC containers that stand for bare-metal hosts."""
