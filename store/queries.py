@@ -12,11 +12,11 @@ from domain.clusters import COE_KUBERNETES, COE_SWARM, ClusterStatus
 from domain.errors import NotFound
 from domain.nodes import NodeRole, NodeState
 from domain.operations import LOCKING_STATES, OPEN_STATES
-from store.mapping import cluster_view
+from store.mapping import cluster_view, host_from_row
 from store.tables import ClusterRow, HostRow, NodeRow, OperationRow
 from store.views import ClusterView
 
-_ENDPOINTS = {COE_SWARM: "tcp://{address}:2376", COE_KUBERNETES: "https://{address}:6443"}
+_APIS = {COE_SWARM: ("tcp", 2376), COE_KUBERNETES: ("https", 6443)}
 _MEMBERS = (NodeState.ACTIVE, NodeState.REMOVING)
 
 
@@ -96,20 +96,31 @@ def view_clusters(session: Session, rows: Sequence[ClusterRow]) -> list[ClusterV
     # One that is being cancelled counts only where no other has taken its place: the last one wins.
     by_weight = sorted(found, key=lambda item: item[1] in LOCKING_STATES)
     operations = {cluster_id: operation_id for cluster_id, _state, operation_id in by_weight}
-    managers = dict(
-        session.exec(
-            select(NodeRow.cluster_id, NodeRow.address).where(
+    managers = {
+        node.cluster_id: (node, host)
+        for node, host in session.exec(
+            select(NodeRow, HostRow)
+            .join(HostRow, col(HostRow.id) == col(NodeRow.host_id))
+            .where(
                 col(NodeRow.cluster_id).in_(ids),
                 col(NodeRow.role) == NodeRole.MANAGER,
                 col(NodeRow.state).in_(_MEMBERS),
             )
-        ).all()
-    )
+        )
+    }
     return [
         cluster_view(
             row,
             operation_id=operations.get(row.id),
-            endpoint=_ENDPOINTS[row.type["coe"]].format(address=managers[row.id]) if row.id in managers else None,
+            endpoint=_endpoint(row.type["coe"], *managers[row.id]) if row.id in managers else None,
         )
         for row in rows
     ]
+
+
+def _endpoint(coe: str, manager: NodeRow, host: HostRow) -> str:
+    """Return where a cluster's native API is reached, as a URL."""
+    scheme, port = _APIS[coe]
+    if manager.api_port is None:
+        return f"{scheme}://{manager.address}:{port}"
+    return f"{scheme}://{host_from_row(host).public_address}:{manager.api_port}"
