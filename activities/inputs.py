@@ -33,6 +33,13 @@ class NodesStep(Step):
 
 
 @dataclass(frozen=True)
+class HostsStep(Step):
+    """A step that concerns hosts, by their names; None is all of them."""
+
+    hosts: list[str] | None = None
+
+
+@dataclass(frozen=True)
 class OverlayStep(Step):
     """A step that concerns an overlay network."""
 

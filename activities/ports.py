@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from activities.host_ports import HostRecords
 from domain.clusters import Capability, ClusterType, Condition
 from domain.errors import ErrorRecord
 from domain.facts import ClusterFacts, NodeFacts
@@ -236,7 +237,7 @@ class Archives(Protocol):
         ...
 
 
-class Records(Protocol):
+class Records(HostRecords, Protocol):
     """The part of the store that activities use. All calls block, and each is one transaction."""
 
     def begin_operation(self, operation_id: str, *, workflow_id: str, run_id: str) -> bool:
