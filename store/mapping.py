@@ -7,6 +7,7 @@ from typing import Any
 
 from domain.clusters import ClusterStatus, ClusterType, Condition, Health
 from domain.errors import ErrorRecord
+from domain.host_input import SSH_PORT
 from domain.hosts import Check, CheckState, Claim, Endpoint, Host, HostReport, HostState, Login
 from domain.images import ImageState
 from domain.nodes import NodeRole, NodeState
@@ -40,14 +41,15 @@ def conditions_from_json(stored: Sequence[dict[str, Any]]) -> tuple[Condition, .
 
 def type_from_json(stored: dict[str, Any]) -> ClusterType:
     """Return the cluster type that was stored."""
-    return ClusterType(**{**stored, "size": Size(**stored.get("size", {}))})
+    size, requires = Size(**stored.get("size", {})), tuple(stored.get("requires", ()))
+    return ClusterType(**{**stored, "size": size, "requires": requires})
 
 
 def options_from_json(stored: dict[str, Any]) -> ClusterOptions:
     """Return the options that were stored: JSON has lists for tuples."""
     mirrors = tuple((registry, url) for registry, url in stored["registry_mirrors"])
-    insecure = tuple(stored["insecure_registries"])
-    return ClusterOptions(**{**stored, "registry_mirrors": mirrors, "insecure_registries": insecure})
+    lists = {name: tuple(stored.get(name, ())) for name in ("insecure_registries", "hosts", "not_hosts")}
+    return ClusterOptions(**{**stored, **lists, "registry_mirrors": mirrors})
 
 
 def capability_from_json(stored: dict[str, Any]) -> CapabilityView:
@@ -81,12 +83,17 @@ def report_from_json(stored: dict[str, Any]) -> HostReport:
     )
 
 
+def stored_address(address: str, port: int) -> str:
+    """Return what a host's row has as its address: one machine may have several SSH ports, as in known_hosts(5)."""
+    return address if port == SSH_PORT else f"[{address}]:{port}"
+
+
 def host_from_row(row: HostRow) -> Host:
     """Return the host that a row describes."""
     return Host(
         id=row.id,
         name=row.name,
-        address=row.address,
+        address=row.address.rpartition("]:")[0].removeprefix("[") or row.address,
         root=row.root,
         state=HostState(row.state),
         claim=None if row.claim is None else Claim(**row.claim),

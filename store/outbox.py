@@ -5,16 +5,17 @@ from datetime import timedelta
 
 from sqlalchemy import Engine
 from sqlmodel import Session, col, select
-from uuid_utils.compat import uuid7
 
-from domain.errors import ErrorRecord
+from domain.errors import Conflict, ErrorRecord
+from domain.hosts import LOCAL, HostState
 from domain.operations import LOCKING_STATES, OperationKind, OperationState
 from store.columns import now
+from store.host_acceptance import add_operation
 from store.mapping import operation_view
 from store.outcomes import fail
 from store.queries import find_host, lock_operation
 from store.steps import steps_of
-from store.tables import DEFAULT_TENANT, OperationRow
+from store.tables import HostRow, OperationRow
 from store.transactions import read, write
 from store.views import OperationView
 
@@ -60,7 +61,11 @@ class Outbox:
         write(self._engine, work)
 
     def accept_prepare_host(self, host_id: str) -> OperationView:
-        """Store that a host is to be prepared, or return the operation that is about it already; raise `NotFound`."""
+        """Store that a host is to be prepared, or return the operation that is about it already; raise `NotFound`.
+
+        This is for the machine itself, at each start. Others are asked for by people: of those, only one that was
+        left in the middle of its preparation is taken; any other raises `Conflict`.
+        """
 
         def work(session: Session) -> OperationView:
             host = find_host(session, host_id, lock=True)
@@ -69,28 +74,22 @@ class Outbox:
                     col(OperationRow.host_id) == host_id, col(OperationRow.state).in_(LOCKING_STATES)
                 )
             ).one_or_none()
-            if operation is None:
-                operation = OperationRow(
-                    id=str(uuid7()),
-                    tenant_id=DEFAULT_TENANT,
-                    kind=OperationKind.PREPARE_HOST,
-                    host_id=host_id,
-                    params={"host_name": host.name},
-                    workflow_id=f"host-{host_id}",
-                )
-                session.add(operation)
-                session.flush()
-            return operation_view(operation)
+            if operation is not None:
+                return operation_view(operation)
+            if host.address != LOCAL and host.state != HostState.PREPARING:
+                raise Conflict(f"The host {host.name!r} is {host.state}; people say when it is prepared again.")
+            return operation_view(add_operation(session, host, OperationKind.PREPARE_HOST))
 
         return write(self._engine, work)
 
     def last_prepare_host(self) -> OperationView | None:
-        """Return the newest operation that prepares a host, with its steps, or None."""
+        """Return the newest operation that prepares the machine itself, with its steps, or None."""
 
         def work(session: Session) -> OperationView | None:
+            here = select(HostRow.id).where(col(HostRow.address) == LOCAL)
             operation = session.exec(
                 select(OperationRow)
-                .where(col(OperationRow.kind) == OperationKind.PREPARE_HOST)
+                .where(col(OperationRow.kind) == OperationKind.PREPARE_HOST, col(OperationRow.host_id).in_(here))
                 .order_by(col(OperationRow.id).desc())
                 .limit(1)
             ).one_or_none()

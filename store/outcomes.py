@@ -14,10 +14,11 @@ from domain.nodes import NodeState
 from domain.operations import OPEN_STATES, OperationKind, OperationState
 from domain.overlays import OverlayState
 from store.acceptance import set_status
+from store.cluster_networks import free_network
 from store.columns import now
 from store.mapping import conditions_from_json, conditions_to_json, error_to_json
 from store.queries import find_host, lock_operation, nodes_of, open_operations
-from store.reservations import count_nodes, free_network
+from store.reservations import count_nodes
 from store.tables import ClusterRow, ImageRow, OperationRow, OverlayRow, SecretRow
 
 

@@ -13,8 +13,9 @@ from domain.hosts import Host, HostReport
 from domain.instance import Instance
 from domain.nodes import NodeRef
 from domain.overlays import Overlay
+from domain.publications import Publication
 from domain.watch import WatchedCluster
-from store import cluster_records, facts, hosts, outcomes, reservations, steps, watching
+from store import cluster_records, facts, hosts, outcomes, publications, reservations, steps, watching
 from store.mapping import host_from_row, overlay_from_row
 from store.queries import find_host, lock_operation
 from store.transactions import read, write
@@ -43,13 +44,20 @@ class StoreRecords:
             lambda session: outcomes.fail(session, *lock_operation(session, operation_id), error, cancelled=cancelled)
         )
 
-    def reserve_nodes(self, operation_id: str, count: int) -> Sequence[NodeRef]:
-        """Reserve `count` nodes for the operation's cluster: slot, addresses, uid ranges, hosts, names.
+    def reserve_nodes(
+        self, operation_id: str, count: int, *, tell: Callable[[str], None] | None = None
+    ) -> Sequence[NodeRef]:
+        """Reserve `count` nodes for the operation's cluster: slot, addresses, uid ranges, hosts, ports, names.
 
-        Called again for the same operation, it returns what it reserved. Raises `NoRoom`, `NoAddressLeft`,
-        `HostNotReady`, and `Conflict` if the operation has ended.
+        Called again for the same operation, it returns what it reserved. `tell` hears once why each host was chosen or
+        not. Raises `NoRoom`, `NoAddressLeft`, `HostNotReady`, and `Conflict` if the operation has ended.
         """
-        return self._write(lambda session: reservations.reserve_nodes(session, self._instance, operation_id, count))
+        nodes, explanation = self._write(
+            lambda session: reservations.reserve_nodes(session, self._instance, operation_id, count)
+        )
+        if tell is not None and explanation is not None:
+            tell(explanation)
+        return nodes
 
     def operation_nodes(self, operation_id: str) -> Sequence[NodeRef]:
         """Return the nodes that the operation has reserved and that are still there."""
@@ -134,6 +142,10 @@ class StoreRecords:
     def clusters_on_host(self, host_id: str) -> Sequence[ClusterFacts]:
         """Return the clusters that have nodes on the host and are not deleted."""
         return self._read(lambda session: facts.clusters_on_host(session, self._instance, host_id))
+
+    def publications(self, host_id: str) -> Sequence[Publication]:
+        """Return all that the host's ports are to lead to now: native APIs and what owners asked for."""
+        return self._read(lambda session: publications.host_publications(session, host_id))
 
     def set_conditions(self, cluster_id: str, conditions: Sequence[Condition]) -> None:
         """Replace the cluster's conditions; its health follows: none is healthy, any is degraded."""

@@ -1,7 +1,6 @@
 """The store's face for the API: reads and accepted changes of one owner. Every call blocks."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from sqlalchemy import Engine, func
 from sqlmodel import Session, col, select
@@ -9,8 +8,10 @@ from sqlmodel import Session, col, select
 from domain.clusters import ClusterStatus, ClusterType
 from domain.errors import NotFound
 from domain.options import AskedOptions
-from store import acceptance, image_acceptance, overlay_acceptance
+from domain.publications import Protocol
+from store import acceptance, image_acceptance, overlay_acceptance, publications
 from store.mapping import node_view, operation_view, overlay_view
+from store.pages import page_of
 from store.queries import any_cluster, find_cluster, view_clusters
 from store.revisions import Revision, current_revision
 from store.steps import steps_of
@@ -25,9 +26,8 @@ from store.views import (
     OperationView,
     OverlayView,
     Page,
+    PublicationView,
 )
-
-Item = TypeVar("Item")
 
 
 class Repository:
@@ -53,7 +53,7 @@ class Repository:
         query = query.order_by(col(ClusterRow.id)).limit(limit + 1)
         return read(
             self._engine,
-            lambda session: _page(view_clusters(session, session.exec(query).all()), limit, lambda view: view.id),
+            lambda session: page_of(view_clusters(session, session.exec(query).all()), limit, lambda view: view.id),
         )
 
     def cluster(self, cluster_id: str) -> ClusterView:
@@ -73,7 +73,7 @@ class Repository:
 
         def work(session: Session) -> Page[NodeView]:
             self._find(session, cluster_id)
-            return _page([node_view(*row) for row in session.exec(query)], limit, lambda view: view.id)
+            return page_of([node_view(*row) for row in session.exec(query)], limit, lambda view: view.id)
 
         return read(self._engine, work)
 
@@ -86,7 +86,7 @@ class Repository:
 
         def work(session: Session) -> Page[OverlayView]:
             self._find(session, cluster_id)
-            return _page([overlay_view(row) for row in session.exec(query)], limit, lambda view: view.name)
+            return page_of([overlay_view(row) for row in session.exec(query)], limit, lambda view: view.name)
 
         return read(self._engine, work)
 
@@ -99,7 +99,7 @@ class Repository:
 
         def work(session: Session) -> Page[OperationView]:
             any_cluster(session, cluster_id, tenant_id=self._tenant_id)
-            return _page([operation_view(row) for row in session.exec(query)], limit, lambda view: view.id)
+            return page_of([operation_view(row) for row in session.exec(query)], limit, lambda view: view.id)
 
         return read(self._engine, work)
 
@@ -212,11 +212,38 @@ class Repository:
             lambda session: image_acceptance.forget_image(session, self._tenant_id, cluster_id, digest),
         )
 
+    def publications(self, cluster_id: str, *, limit: int, after: tuple[int, str] | None) -> Page[PublicationView]:
+        """Return a cluster's published ports by port and protocol, beyond those of `after`; raise `NotFound`.
+
+        A marker is a port and its protocol, such as 80/tcp.
+        """
+        views = read(
+            self._engine,
+            lambda session: publications.list_publications(
+                session, self._tenant_id, cluster_id, limit=limit + 1, after=after
+            ),
+        )
+        return page_of(views, limit, lambda view: f"{view.host_port}/{view.protocol}")
+
+    def accept_publish(
+        self, cluster_id: str, *, host_port: int, node_port: int, protocol: Protocol
+    ) -> tuple[Accepted, PublicationView]:
+        """Store that a port of the cluster's hosts is to lead to it.
+
+        Raises `NotFound`, `InvalidInput`, `PortTaken`, `ClusterBusy`, and `Conflict` where no host publishes ports.
+        """
+        wanted = publications.NewPublication(host_port, node_port, protocol)
+        return write(
+            self._engine,
+            lambda session: publications.accept_publish(session, self._tenant_id, cluster_id, wanted),
+        )
+
+    def accept_unpublish(self, cluster_id: str, host_port: int, protocol: Protocol) -> tuple[Accepted, PublicationView]:
+        """Store that a port is to lead to the cluster no more; raise `NotFound`, `ClusterBusy`, `Conflict`."""
+        return write(
+            self._engine,
+            lambda session: publications.accept_unpublish(session, self._tenant_id, cluster_id, host_port, protocol),
+        )
+
     def _find(self, session: Session, cluster_id: str) -> ClusterRow:
         return find_cluster(session, cluster_id, tenant_id=self._tenant_id)
-
-
-def _page(items: Sequence[Item], limit: int, marker: Callable[[Item], str]) -> Page[Item]:
-    """Return the first `limit` of items, of which one more was read to see whether there are more."""
-    shown = items[:limit]
-    return Page(shown, marker(shown[-1]) if len(items) > limit and shown else None)

@@ -67,9 +67,10 @@ class TenantRow(Table, table=True):
 
 
 class HostRow(Table, table=True):
-    """A machine that carries nodes."""
+    """A machine that carries nodes. `address` has the SSH port too where that is not the usual one: see `mapping`."""
 
     __tablename__ = "hosts"
+    __table_args__ = (Index("uq_hosts_lower_name", _lower_name(), unique=True),)
 
     id: str = Field(primary_key=True)
     name: str = Field(unique=True)

@@ -7,11 +7,14 @@ from typing import Generic, TypeVar
 
 from domain.clusters import ClusterStatus, ClusterType, Condition, Health
 from domain.errors import ErrorRecord
+from domain.hosts import Check, Endpoint, HostState
 from domain.images import ImageState
 from domain.nodes import NodeRole, NodeState
 from domain.operations import OperationKind, OperationState, StepState
 from domain.options import ClusterOptions
 from domain.overlays import OverlayState
+from domain.publications import Protocol
+from domain.sizes import Size
 
 Item = TypeVar("Item")
 
@@ -67,6 +70,71 @@ class NodeView:
     address: str
     host: str
     container: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """A host. `operation_id` is the operation that is about it now, `error` is why the last one failed.
+
+    `network` is the node network that it has claimed, `free` what it had left when it was measured, `node_limit` how
+    many nodes it has user ids for. `root` is where it keeps all that the instance has there.
+    """
+
+    id: str
+    name: str
+    address: str
+    root: str
+    user: str
+    port: int
+    identity: str
+    host_key: str
+    fingerprint: str
+    zone: str
+    state: HostState
+    cordoned: bool
+    endpoint: Endpoint
+    fabric_address: str
+    device: str
+    mtu: int
+    network: str | None
+    size: Size
+    free: Size
+    node_count: int
+    node_limit: int
+    capabilities: Sequence[str]
+    error: ErrorRecord | None
+    operation_id: str | None
+    measured_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HostReportView:
+    """What was last measured of a host, and when; nothing was before that."""
+
+    checks: Sequence[Check]
+    measured_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostNodeView:
+    """A node on a host, and whose it is."""
+
+    node: NodeView
+    cluster_id: str
+    cluster_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationView:
+    """A port that leads to a cluster. `addresses` are where it is reached: one on each host that publishes it."""
+
+    host_port: int
+    node_port: int
+    protocol: Protocol
+    addresses: Sequence[str]
     created_at: datetime
 
 
@@ -147,6 +215,16 @@ class Accepted:
 
     operation: OperationView
     cluster: ClusterView
+    replayed: bool = False
+    cancel: OperationView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostAccepted:
+    """A change to a host that was accepted, as `Accepted` is one to a cluster."""
+
+    operation: OperationView
+    host: HostView
     replayed: bool = False
     cancel: OperationView | None = None
 

@@ -29,6 +29,7 @@ def upgrade() -> None:
         op.add_column("hosts", column.copy())
         if op.get_bind().dialect.name != "sqlite":
             op.alter_column("hosts", column.name, existing_type=column.type, server_default=None)
+    op.create_index("uq_hosts_lower_name", "hosts", [sa.text("lower(name)")], unique=True)
     op.add_column("nodes", sa.Column("api_port", sa.Integer(), nullable=True))
     op.create_index("uq_nodes_host_id_api_port", "nodes", ["host_id", "api_port"], unique=True)
     op.create_table(
@@ -50,5 +51,6 @@ def downgrade() -> None:
     op.drop_table("publications")
     op.drop_index("uq_nodes_host_id_api_port", "nodes")
     op.drop_column("nodes", "api_port")
+    op.drop_index("uq_hosts_lower_name", "hosts")
     for column in reversed(_HOSTS):
         op.drop_column("hosts", column.name)
