@@ -125,7 +125,7 @@ async def docker_nodes(real: RealHost) -> AsyncIterator[DockerNodes]:
             Stamp(real.instance.prefix, "swarm", f"node-{index}", image),
             image,
         )
-        server = pki.server(authority, name=plan.name, names=[plan.name], addresses=[plan.address])
+        server = pki.server(authority, name=plan.name, names=[plan.name], addresses=[plan.address, "127.0.0.1"])
         nodes.plans.append(plan)
         nodes.members.append(Member(f"node-{index}", plan.name, role, plan.address))
         nodes.files.append(list(node_files(plan, ClusterOptions(), access.ca_pem, server)))
