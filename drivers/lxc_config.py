@@ -50,6 +50,7 @@ def config_text(plan: NodePlan) -> str:
         "lxc.net.0.link": plan.segment.bridge,
         "lxc.net.0.veth.pair": plan.veth,
         "lxc.net.0.mtu": plan.segment.mtu,
+        "lxc.net.0.hwaddr": plan.hardware_address,
         "lxc.net.0.ipv4.address": f"{plan.address}/{prefix_length}",
         "lxc.net.0.ipv4.gateway": plan.segment.gateway,
     }

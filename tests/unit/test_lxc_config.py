@@ -40,6 +40,7 @@ def test_config_gives_the_node_its_address_its_uids_and_the_segments_mtu() -> No
         "lxc.net.0.link = demo-br3",
         "lxc.net.0.veth.pair = demo-3n1",
         "lxc.net.0.mtu = 1450",
+        "lxc.net.0.hwaddr = 02:ca:0a:40:03:0a",
         "lxc.net.0.ipv4.address = 10.64.3.10/24",
         "lxc.net.0.ipv4.gateway = 10.64.3.1",
     ):
