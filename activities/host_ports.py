@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from domain.errors import ErrorRecord
+from domain.facts import Leftover
 from domain.nodes import NodeRef
 from domain.publications import Publication
 
@@ -15,19 +16,15 @@ class HostRecords(Protocol):
         """Return the ports of the host that are to lead to nodes on it: those of native APIs too."""
         ...
 
-    def change_publication(self, operation_id: str) -> None:
-        """Keep the row of the port that the operation publishes, or drop that of the one that it withdraws."""
-        ...
-
-    def revert_publication(self, operation_id: str) -> None:
-        """Bring the rows of ports back to what they were before the operation. Twice is no error."""
+    def forget_publication(self, operation_id: str) -> None:
+        """Drop the row of the port that the operation was to publish. None there is no error."""
         ...
 
     def accept_moves(self, operation_id: str, host_id: str, *, dead: bool) -> Sequence[str]:
         """Store that workers on the host are to move, and return the operations' ids: those accepted before too.
 
         One operation for each cluster, once for each operation on the host. Clusters that are busy are left out for
-        now: see `awaited_clusters`.
+        now: see `awaited_clusters`. A cluster whose manager is on a `dead` host is past helping, and left out too.
         """
         ...
 
@@ -49,6 +46,10 @@ class HostRecords(Protocol):
 
     def admit_nodes(self, operation_id: str) -> None:
         """Count the nodes that the operation reserved among the cluster's members, before the operation ends."""
+        ...
+
+    def leftovers(self, host_id: str) -> Sequence[Leftover]:
+        """Return what is left on the host of nodes that could not be removed when their time had come."""
         ...
 
     def forget_host(self, host_id: str) -> Sequence[str]:

@@ -47,14 +47,9 @@ class PublicationActivities:
         await self._bring(lambda: [self._records.host(step.host_id)], all_must_answer=True)
 
     @activity.defn
-    def change_publication(self, step: Step) -> None:
-        """Keep or drop the row of the port that the operation publishes or withdraws."""
-        self._records.change_publication(step.operation_id)
-
-    @activity.defn
-    def revert_publication(self, step: Step) -> None:
-        """Bring the rows of ports back to what they were before the operation."""
-        self._records.revert_publication(step.operation_id)
+    def forget_publication(self, step: Step) -> None:
+        """Drop the row of the port that the operation was to publish."""
+        self._records.forget_publication(step.operation_id)
 
     async def _bring(self, hosts: Callable[[], Iterable[Host]], *, all_must_answer: bool) -> None:
         def read() -> list[Part[_Ports]]:

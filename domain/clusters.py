@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 from domain.errors import Conflict, InvalidInput
-from domain.sizes import Size
+from domain.sizes import Size, check_size
 
 MAX_NAME_CHARS = 40
 MAX_NODES = 100
@@ -35,13 +36,16 @@ class Health(StrEnum):
 
 LEGAL_MOVES: Mapping[ClusterStatus, frozenset[ClusterStatus]] = {
     ClusterStatus.CREATING: frozenset({ClusterStatus.ACTIVE, ClusterStatus.ERROR, ClusterStatus.DELETING}),
-    ClusterStatus.ACTIVE: frozenset({ClusterStatus.RESIZING, ClusterStatus.DELETING}),
+    ClusterStatus.ACTIVE: frozenset({ClusterStatus.RESIZING, ClusterStatus.ERROR, ClusterStatus.DELETING}),
     ClusterStatus.RESIZING: frozenset({ClusterStatus.ACTIVE, ClusterStatus.DELETING}),
     ClusterStatus.ERROR: frozenset({ClusterStatus.DELETING}),
     ClusterStatus.DELETING: frozenset({ClusterStatus.DELETED}),
     ClusterStatus.DELETED: frozenset(),
 }
-"""Which status may follow which. A delete never goes back: it goes on until it is done."""
+"""Which status may follow which. A delete never goes back: it goes on until it is done.
+
+A cluster that was active goes into error only when it can't come back: its manager's host is gone for good.
+"""
 
 
 def check_move(current: ClusterStatus, wanted: ClusterStatus) -> None:
@@ -52,7 +56,10 @@ def check_move(current: ClusterStatus, wanted: ClusterStatus) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ClusterType:
-    """What a cluster can be made of: an orchestrator (`coe`) in a version, on a kind of node (`host_type`)."""
+    """What a cluster can be made of: an orchestrator (`coe`) in a version, on a kind of node (`host_type`).
+
+    Each node has that `size`. Only hosts with the capabilities that the type `requires` carry its nodes.
+    """
 
     id: int
     name: str
@@ -61,6 +68,7 @@ class ClusterType:
     host_type: str = "lxc"
     active: bool = True
     size: Size = Size()
+    requires: tuple[str, ...] = ()
 
 
 COE_SWARM = "swarm"
@@ -129,13 +137,42 @@ def kubernetes_type(type_id: int, version: str) -> ClusterType:
     return ClusterType(type_id, f"Kubernetes {found[1]} on LXC", COE_KUBERNETES, version)
 
 
-def cluster_types(kubernetes: Mapping[int, str] = DEFAULT_KUBERNETES) -> Sequence[ClusterType]:
-    """Return what clusters can be made of, given the versions of Kubernetes by type id. Ids are unique."""
+def cluster_types(
+    kubernetes: Mapping[int, str] = DEFAULT_KUBERNETES,
+    sizes: Mapping[int, Size] = MappingProxyType({}),
+    requires: Mapping[int, Sequence[str]] = MappingProxyType({}),
+) -> Sequence[ClusterType]:
+    """Return what clusters can be made of. Ids are unique.
+
+    Given are, by type id, the versions of Kubernetes, the sizes of nodes, and what their hosts must be capable of.
+    Raises `InvalidInput`, with the fields `kubernetes`, `node_sizes` and `host_capabilities`.
+    """
     if SWARM.id in kubernetes:
         raise InvalidInput(
             f"The cluster type {SWARM.id} is {SWARM.name}.", field="kubernetes", remedy="Give Kubernetes another id."
         )
-    return (*(kubernetes_type(type_id, version) for type_id, version in sorted(kubernetes.items())), SWARM)
+    types = (*(kubernetes_type(type_id, version) for type_id, version in sorted(kubernetes.items())), SWARM)
+    _check_ids(types, sizes, field="node_sizes")
+    _check_ids(types, requires, field="host_capabilities")
+    return tuple(
+        replace(
+            kind,
+            size=check_size(sizes.get(kind.id, kind.size), field="node_sizes"),
+            requires=tuple(sorted(requires.get(kind.id, kind.requires))),
+        )
+        for kind in types
+    )
+
+
+def _check_ids(types: Sequence[ClusterType], by_id: Mapping[int, object], *, field: str) -> None:
+    known = [kind.id for kind in types]
+    unknown = sorted(set(by_id) - set(known))
+    if unknown:
+        raise InvalidInput(
+            f"There is no cluster type {unknown[0]}.",
+            field=field,
+            remedy=f"Choose from: {', '.join(map(str, known))}.",
+        )
 
 
 def find_type(types: Sequence[ClusterType], type_id: int, *, field: str = "cluster_type_id") -> ClusterType:

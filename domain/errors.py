@@ -20,7 +20,7 @@ One code is one meaning, in the API, the CLI, the page and the Temporal UI::
         + HostUnreachable (a CommandFailed), HostKeyChanged, HostAccessDenied
         + HostNotReady, ImageUnavailable, ReleaseUnavailable, DiskFull, NoAddressLeft, NoRoom, NodeNotStarted,
           DockerSilent, SwarmFailed, KubernetesFailed, OverlayFailed, OverlayUnreachable, EncryptionUnsupported,
-          PolicyNotEnforced, ImageLoadFailed, CommandFailed, SegmentBroken
+          PolicyNotEnforced, ImageLoadFailed, CommandFailed, SegmentBroken, ManagerLost
      + SecretUnreadable        a sealed secret can't be opened
      + OperationLost, OperationCancelled
 """
@@ -317,6 +317,15 @@ class PortTaken(Conflict):
     code = "port-taken"
     title = "The port is taken"
     default_remedy = "Choose another port, or withdraw what has it."
+
+
+class ManagerLost(StepFailed):
+    """The host that a cluster's manager was on is gone for good."""
+
+    code = "manager-lost"
+    title = "The cluster lost its manager"
+    retryable = False
+    default_remedy = "Delete the cluster and create it again; what runs on its other nodes goes on until then."
 
 
 class SegmentBroken(StepFailed):

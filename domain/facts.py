@@ -43,3 +43,12 @@ class NodeFacts:
         """The node as its orchestrator knows it."""
         public = None if self.api_port is None else (self.plan.host.public_address, self.api_port)
         return Member(self.ref.id, self.ref.name, self.ref.role, self.plan.address, public)
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A node that is none any more, but whose container could not be removed from its host."""
+
+    cluster_id: str
+    node_id: str
+    container: str

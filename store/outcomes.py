@@ -17,6 +17,7 @@ from store.acceptance import set_status
 from store.cluster_networks import free_network
 from store.columns import now
 from store.mapping import conditions_from_json, conditions_to_json, error_to_json
+from store.publications import forget_all, forget_publication
 from store.queries import find_host, lock_operation, nodes_of, open_operations
 from store.reservations import count_nodes
 from store.tables import ClusterRow, ImageRow, OperationRow, OverlayRow, SecretRow
@@ -68,7 +69,7 @@ def fail(
         _FAILED[OperationKind(operation.kind)](session, operation, cluster, error)
     elif operation.host_id is not None:
         host = find_host(session, operation.host_id, lock=True)
-        if host.state == HostState.PREPARING:
+        if host.state in {HostState.PREPARING, HostState.REMOVING}:  # half done: it can be prepared or removed again
             host.state = HostState.ERROR
             host.updated_at = now()
 
@@ -124,6 +125,7 @@ def _deleted(session: Session, operation: OperationRow, cluster: ClusterRow) -> 
     session.exec(delete(SecretRow).where(col(SecretRow.cluster_id) == cluster.id))
     session.exec(delete(ImageRow).where(col(ImageRow.cluster_id) == cluster.id))
     _forget_overlays(session, cluster)
+    forget_all(session, cluster.id)
     session.flush()
     set_status(cluster, ClusterStatus.DELETED)
     cluster.deleted_at = cluster.updated_at
@@ -159,6 +161,15 @@ def _healed(_session: Session, _operation: OperationRow, cluster: ClusterRow) ->
     conditions = after_heal(conditions_from_json(cluster.conditions))
     cluster.conditions = conditions_to_json(conditions)
     cluster.health = Health.DEGRADED if conditions else Health.HEALTHY
+    cluster.updated_at = now()
+
+
+def _published(_session: Session, _operation: OperationRow, cluster: ClusterRow) -> None:
+    cluster.updated_at = now()
+
+
+def _withdrawn(session: Session, operation: OperationRow, cluster: ClusterRow) -> None:
+    forget_publication(session, operation)
     cluster.updated_at = now()
 
 
@@ -232,6 +243,17 @@ def _not_healed(_session: Session, _operation: OperationRow, cluster: ClusterRow
     cluster.updated_at = now()
 
 
+def _not_published(session: Session, operation: OperationRow, cluster: ClusterRow, _error: ErrorRecord) -> None:
+    """Drop the port: undoing has withdrawn it from the hosts that had it."""
+    forget_publication(session, operation)
+    cluster.updated_at = now()
+
+
+def _not_withdrawn(_session: Session, _operation: OperationRow, cluster: ClusterRow, _error: ErrorRecord) -> None:
+    """Leave the port the cluster's: it can be withdrawn again."""
+    cluster.updated_at = now()
+
+
 def _overlay(session: Session, operation: OperationRow, cluster: ClusterRow) -> OverlayRow | None:
     return session.get(OverlayRow, (cluster.id, operation.params["overlay"]))
 
@@ -249,6 +271,9 @@ _COMPLETED: Mapping[OperationKind, Callable[[Session, OperationRow, ClusterRow],
     OperationKind.REMOVE_OVERLAY: _overlay_removed,
     OperationKind.LOAD_IMAGE: _image_loaded,
     OperationKind.HEAL: _healed,
+    OperationKind.MOVE: _resized,
+    OperationKind.PUBLISH: _published,
+    OperationKind.UNPUBLISH: _withdrawn,
 }
 _FAILED: Mapping[OperationKind, Callable[[Session, OperationRow, ClusterRow, ErrorRecord], None]] = {
     OperationKind.CREATE: _create_failed,
@@ -259,4 +284,7 @@ _FAILED: Mapping[OperationKind, Callable[[Session, OperationRow, ClusterRow, Err
     OperationKind.REMOVE_OVERLAY: _overlay_not_removed,
     OperationKind.LOAD_IMAGE: _image_not_loaded,
     OperationKind.HEAL: _not_healed,
+    OperationKind.MOVE: _resize_failed,
+    OperationKind.PUBLISH: _not_published,
+    OperationKind.UNPUBLISH: _not_withdrawn,
 }

@@ -8,14 +8,25 @@ from sqlmodel import Session
 
 from domain.clusters import Capability, Condition
 from domain.errors import ErrorRecord
-from domain.facts import ClusterFacts, NodeFacts
+from domain.facts import ClusterFacts, Leftover, NodeFacts
 from domain.hosts import Host, HostReport
 from domain.instance import Instance
 from domain.nodes import NodeRef
 from domain.overlays import Overlay
 from domain.publications import Publication
 from domain.watch import WatchedCluster
-from store import cluster_records, facts, hosts, outcomes, publications, reservations, steps, watching
+from store import (
+    cluster_records,
+    facts,
+    host_removal,
+    hosts,
+    moves,
+    outcomes,
+    publications,
+    reservations,
+    steps,
+    watching,
+)
 from store.mapping import host_from_row, overlay_from_row
 from store.queries import find_host, lock_operation
 from store.transactions import read, write
@@ -146,6 +157,45 @@ class StoreRecords:
     def publications(self, host_id: str) -> Sequence[Publication]:
         """Return all that the host's ports are to lead to now: native APIs and what owners asked for."""
         return self._read(lambda session: publications.host_publications(session, host_id))
+
+    def forget_publication(self, operation_id: str) -> None:
+        """Drop the row of the port that the operation was to publish. None there is no error."""
+        self._write(lambda session: publications.forget_publication(session, lock_operation(session, operation_id)[0]))
+
+    def accept_moves(self, operation_id: str, host_id: str, *, dead: bool) -> Sequence[str]:
+        """Store that workers on the host are to move, and return the operations' ids: those accepted before too."""
+        return self._write(lambda session: moves.accept_moves(session, operation_id, host_id, dead=dead))
+
+    def awaited_clusters(self, operation_id: str, host_id: str) -> Sequence[str]:
+        """Return the names of the clusters with nodes on the host which are being changed by other operations."""
+        return self._read(lambda session: moves.awaited_clusters(session, operation_id, host_id))
+
+    def operation_ended(self, operation_id: str) -> tuple[bool, ErrorRecord | None]:
+        """Return whether the operation has ended, and the error that it ended with, if any; raise `NotFound`."""
+        return self._read(lambda session: moves.operation_ended(session, operation_id))
+
+    def stuck_on_host(self, host_id: str) -> Sequence[str]:
+        """Return what is still on the host: one sentence for each node that is, with the reason and the remedy."""
+        return self._read(lambda session: moves.stuck_on_host(session, host_id))
+
+    def choose_moves(self, operation_id: str) -> Sequence[NodeRef]:
+        """Mark the cluster's workers on the operation's host as removing, and return them: the same ones each time."""
+        return self._write(lambda session: moves.choose_moves(session, operation_id))
+
+    def admit_nodes(self, operation_id: str) -> None:
+        """Count the nodes that the operation reserved among the cluster's members, before the operation ends."""
+        self._write(lambda session: moves.admit_nodes(session, operation_id))
+
+    def leftovers(self, host_id: str) -> Sequence[Leftover]:
+        """Return what is left on the host of nodes that could not be removed when their time had come."""
+        return self._read(lambda session: moves.leftovers(session, host_id))
+
+    def forget_host(self, host_id: str) -> Sequence[str]:
+        """Drop the host's row, and release all that is reserved on it; return the ids of clusters that had nodes there.
+
+        A cluster that loses its manager goes into error. Raises `StepFailed` while one of them is being changed.
+        """
+        return self._write(lambda session: host_removal.forget_host(session, host_id))
 
     def set_conditions(self, cluster_id: str, conditions: Sequence[Condition]) -> None:
         """Replace the cluster's conditions; its health follows: none is healthy, any is degraded."""
