@@ -1,0 +1,93 @@
+# Bring back what the host carried before it was rebooted, with the control plane or without it: the storage pool, the
+# clusters' networks, and all nodes. With "stop" as its argument: stop the nodes, as the host is going down.
+# What is there already is left as it is, and a node that another call holds is left to that.
+pool=$root/pool nodes=$root/pool/nodes
+first_ready_ms=20000 stop_s=20
+most=$(($(nproc) * 2))
+
+say() { printf '%s\n' "$*" >&2; }
+
+mount_pool() {
+    local filesystem device
+    ! mountpoint -q "$pool" || return 0
+    if [[ -e $pool.img ]]; then
+        mkdir -p "$pool"
+        mount -t btrfs -o loop,noatime,discard=async "$pool.img" "$pool"
+    elif [[ -e $state/pool ]]; then
+        read -r filesystem device <"$state/pool"
+        mkdir -p "$pool"
+        # Devices are not found in the same order each time; what is on them has a name that stays.
+        mount -t btrfs -o noatime,discard=async "UUID=$filesystem" "$pool" 2>/dev/null ||
+            mount -t btrfs -o noatime,discard=async "$device" "$pool"
+    fi
+    need_pool
+}
+
+restore_networks() {
+    local path bridge bridges=()
+    for path in "$state"/segments/"$prefix"-br*; do
+        bridge=${path##*/}
+        [[ ! -e $path ]] || ! (make_bridge "$bridge") || bridges+=("$bridge")
+    done
+    apply_table
+    for bridge in "${bridges[@]}"; do
+        (open_bridge "$bridge") || say "$bridge: it is not up"
+    done
+}
+
+start_node() { # container, how long to wait until it is ready
+    local dir=$nodes/$1 veth
+    take_lock "$nodes/.lock-$1"
+    if [[ ! -e $dir/stamp.json || ! -e $dir/config ]]; then # removed meanwhile
+        rm -f "$nodes/.lock-$1"
+        return
+    fi
+    if ! is_running "$nodes" "$1"; then
+        veth=$(sed -n 's/^lxc\.net\.0\.veth\.pair = //p' "$dir/config")
+        [[ -z $veth ]] || drop_link "$veth" 2>/dev/null || true # of a killed forerunner, going anyway
+        start_container "$nodes" "$1" "$dir/rootfs"
+        say "$1: started"
+    fi
+    [[ $2 == 0 ]] || await_ready "$nodes" "$1" "$dir/rootfs" "$2"
+}
+
+start_nodes() { # how long to wait until each is ready, containers
+    local wait_ms=$1 name begun=0
+    for name in "${@:2}"; do
+        ((begun++ < most)) || wait -n || true
+        { (start_node "$name" "$wait_ms") || say "$name: not started, or not ready yet"; } &
+    done
+    wait
+}
+
+# The first node of each cluster goes ahead: the others look for it.
+start_all() {
+    local dir name firsts=() others=()
+    for dir in "$nodes"/*; do
+        [[ -e $dir/stamp.json ]] || continue
+        name=${dir##*/}
+        [[ ${name%-*} == *-1 ]] && firsts+=("$name") || others+=("$name")
+    done
+    start_nodes "$first_ready_ms" "${firsts[@]}"
+    start_nodes 0 "${others[@]}"
+}
+
+stop_all() {
+    local name names
+    [[ -d $nodes ]] || return 0
+    mapfile -t names < <(lxc-ls -P "$nodes" --running -1)
+    for name in "${names[@]}"; do
+        lxc-stop -P "$nodes" -n "$name" -t "$stop_s" >/dev/null 2>&1 &
+    done
+    wait
+}
+
+if [[ ${1:-start} == stop ]]; then
+    stop_all
+    exit
+fi
+lock_fabric
+mount_pool
+restore_networks
+exec {fabric_lock}<&-
+start_all
