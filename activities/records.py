@@ -3,6 +3,7 @@
 from temporalio import activity
 
 from activities.inputs import CountStep, FailStep, NodesStep, Step
+from activities.notes import note
 from activities.ports import Records
 from domain.errors import StepFailed
 from domain.nodes import NodeRef
@@ -24,8 +25,11 @@ class RecordActivities:
 
     @activity.defn
     def reserve_nodes(self, step: CountStep) -> list[NodeRef]:
-        """Reserve places, addresses and uid ranges; the same ones when called again. Final: none left."""
-        return list(self._records.reserve_nodes(step.operation_id, step.count))
+        """Reserve places, addresses and uid ranges, and note why there; the same ones when called again.
+
+        Final: none left.
+        """
+        return list(self._records.reserve_nodes(step.operation_id, step.count, tell=note))
 
     @activity.defn
     def operation_nodes(self, step: Step) -> list[NodeRef]:

@@ -1,8 +1,8 @@
-"""What people may choose about a cluster beside its name, type and size: networks and registries."""
+"""What people may choose about a cluster beside its name, type and size: networks, registries and hosts."""
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from domain.clusters import COE_KUBERNETES
@@ -31,7 +31,8 @@ class ClusterOptions:
     """What was chosen for a cluster. Networks are those of Kubernetes; empty for Swarm.
 
     `registry_mirrors` are pairs of a registry and the URL that is asked in its place; `insecure_registries` are
-    registries (host:port) that are spoken to without TLS.
+    registries (host:port) that are spoken to without TLS. `hosts` are the names of the only hosts that carry its
+    nodes, unless there are none, `not_hosts` of those that don't; so it is for nodes that come later, too.
     """
 
     network: str = NETWORK_FLANNEL
@@ -39,6 +40,8 @@ class ClusterOptions:
     service_subnet: str = ""
     registry_mirrors: tuple[tuple[str, str], ...] = ()
     insecure_registries: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    not_hosts: tuple[str, ...] = ()
 
     @property
     def dns_address(self) -> str:
@@ -61,14 +64,19 @@ class AskedOptions:
     node_subnet: str | None = None
     registry_mirrors: Mapping[str, str] | None = None
     insecure_registries: Iterable[str] = ()
+    hosts: Collection[str] = ()
+    not_hosts: Collection[str] = ()
 
 
-def check_options(asked: AskedOptions, coe: str, node_network: str | None) -> ClusterOptions:
+def check_options(
+    asked: AskedOptions, coe: str, node_network: str | None, known_hosts: Iterable[str] = ()
+) -> ClusterOptions:
     """Return the options of a new cluster, with what was left to Carina chosen.
 
-    `node_network` is the instance's node network, if it has one yet. Raises `InvalidInput` naming the field, and
-    `SubnetOverlaps`.
+    `node_network` is the instance's node network, if it has one yet; `known_hosts` are the names of all hosts. Raises
+    `InvalidInput` naming the field, and `SubnetOverlaps`.
     """
+    hosts, not_hosts = check_hosts(asked.hosts, asked.not_hosts, known_hosts)
     mirrors = tuple(sorted(_mirror(name, url) for name, url in (asked.registry_mirrors or {}).items()))
     insecure = tuple(sorted({_registry(name, "options.insecure_registries") for name in asked.insecure_registries}))
     if coe != COE_KUBERNETES:
@@ -80,7 +88,7 @@ def check_options(asked: AskedOptions, coe: str, node_network: str | None) -> Cl
                     remedy="Leave the field out.",
                 )
         _check_docker_mirrors(mirrors)
-        return ClusterOptions(registry_mirrors=mirrors, insecure_registries=insecure)
+        return ClusterOptions(registry_mirrors=mirrors, insecure_registries=insecure, hosts=hosts, not_hosts=not_hosts)
     network = asked.network or NETWORK_FLANNEL
     if network not in NETWORKS:
         raise InvalidInput(
@@ -95,7 +103,7 @@ def check_options(asked: AskedOptions, coe: str, node_network: str | None) -> Cl
     services = _given(asked.service_subnet, "service_subnet", _SERVICE_PREFIXES, taken)
     services = services or _chosen(SERVICE_DEFAULT, (*taken.values(), POD_DEFAULT))
     pods = pods or _chosen(POD_DEFAULT, (*taken.values(), services))
-    return ClusterOptions(network, str(pods), str(services), mirrors, insecure)
+    return ClusterOptions(network, str(pods), str(services), mirrors, insecure, hosts, not_hosts)
 
 
 def check_node_subnet(subnet: str, node_network: str) -> int:
@@ -113,6 +121,32 @@ def check_node_subnet(subnet: str, node_network: str) -> int:
             remedy=f"Choose one such as {whole.network_address}/{NODE_PREFIX}, or leave it out.",
         )
     return (int(asked.network_address) - int(whole.network_address)) >> (32 - NODE_PREFIX)
+
+
+def check_hosts(
+    hosts: Collection[str], not_hosts: Collection[str], known: Iterable[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of hosts that were asked for and excluded, sorted, if each is `known` and on one side only.
+
+    They are taken in any case, and returned as they are `known`. Raises `InvalidInput` naming the field and the hosts
+    that there are.
+    """
+    there = {name.lower(): name for name in known}
+    asked, excluded = _hosts(hosts, there, "options.hosts"), _hosts(not_hosts, there, "options.not_hosts")
+    both = sorted(set(asked) & set(excluded))
+    if both:
+        raise InvalidInput(
+            f"The host {both[0]!r} is asked for and excluded.", field="options.not_hosts", remedy="Name it once."
+        )
+    return asked, excluded
+
+
+def _hosts(names: Collection[str], there: Mapping[str, str], field: str) -> tuple[str, ...]:
+    unknown = sorted({name for name in names if name.lower() not in there})
+    if unknown:
+        choice = f"Choose from: {', '.join(sorted(there.values()))}." if there else "There are no hosts: leave it out."
+        raise InvalidInput(f"There is no host {unknown[0]!r}.", field=field, remedy=choice)
+    return tuple(sorted({there[name.lower()] for name in names}))
 
 
 def _given(

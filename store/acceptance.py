@@ -22,7 +22,7 @@ from domain.overlays import DEFAULT_OVERLAY
 from store.columns import now
 from store.mapping import operation_view
 from store.queries import any_cluster, find_cluster, node_network, open_operations, view_clusters
-from store.tables import ClusterRow, IdempotencyKeyRow, OperationRow
+from store.tables import ClusterRow, HostRow, IdempotencyKeyRow, OperationRow
 from store.views import Accepted, IdempotencyKey
 
 
@@ -58,7 +58,7 @@ def accept_create(session: Session, tenant_id: str, wanted: NewCluster, idempote
             return replayed
         raise NameTaken(f"The cluster {taken.name!r} ({taken.id}, {taken.status}) has that name.", field="name")
     network = node_network(session)
-    options = check_options(wanted.options, wanted.type.coe, network)
+    options = check_options(wanted.options, wanted.type.coe, network, session.exec(select(HostRow.name)).all())
     cluster = ClusterRow(
         id=str(uuid7()),
         tenant_id=tenant_id,

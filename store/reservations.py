@@ -5,19 +5,18 @@ from collections.abc import Sequence
 from sqlmodel import Session, col, select
 from uuid_utils.compat import uuid7
 
-from domain.allocation import choose_indexes, choose_slot, choose_uid_slots, cluster_subnet, node_address
-from domain.clusters import COE_KUBERNETES, ClusterStatus
-from domain.errors import Conflict, HostNotReady
-from domain.hosts import Claim, Host, HostState
+from domain.allocation import choose_indexes, node_address
+from domain.clusters import ClusterStatus
+from domain.errors import Conflict
 from domain.instance import Instance
 from domain.nodes import NodeRef, NodeRole, NodeState
 from domain.operations import OPEN_STATES, OperationKind
-from domain.overlays import DEFAULT_OVERLAY, choose_subnet
-from domain.placement import HostRoom, place
-from store.acceptance import first_overlay
+from domain.placement import place
+from domain.rooms import Wanted, may_carry
+from store.cluster_networks import free_network, give_network, plan_default_overlay
 from store.columns import now
-from store.mapping import host_from_row, options_from_json, type_from_json
-from store.overlay_acceptance import NewOverlay, add_overlay, add_pod_network
+from store.host_rooms import HostUse, lock_hosts
+from store.mapping import options_from_json, type_from_json
 from store.queries import any_cluster, lock_operation, nodes_of
 from store.tables import ClusterRow, HostRow, NodeRow, OperationRow
 
@@ -25,31 +24,41 @@ _MEMBERS = frozenset({NodeState.ACTIVE, NodeState.REMOVING})
 _PRESENT = _MEMBERS | {NodeState.RESERVED}
 
 
-def reserve_nodes(session: Session, instance: Instance, operation_id: str, count: int) -> list[NodeRef]:
-    """Reserve `count` nodes for the operation, or find those that it reserved. See the port."""
+def reserve_nodes(
+    session: Session, instance: Instance, operation_id: str, count: int
+) -> tuple[list[NodeRef], str | None]:
+    """Reserve `count` nodes for the operation, or find those that it reserved. See the port.
+
+    Beside the nodes, the explanation of their places is returned if they were chosen just now.
+    """
     operation, cluster = _locked(session, operation_id)
     known = operation_nodes(session, operation_id)
     if known:
-        return known
+        return known, None
     if operation.state not in OPEN_STATES:
         raise Conflict(f"The operation {operation_id} has ended ({operation.state}); it reserves nothing any more.")
-    hosts = _lock_hosts(session)
-    taken = {host.id: _uid_slots(session, host.id) for host in hosts}
-    order = place([_room(host, taken[host.id]) for host in hosts], count)
-    by_id = {host.id: host for host in hosts}
-    _give_network(session, cluster, [by_id[host_id] for host_id in order])
+    uses = lock_hosts(session, cluster.id)
+    kind, options = type_from_json(cluster.type), options_from_json(cluster.options)
+    wanted = Wanted(
+        count=count,
+        size=kind.size,
+        capabilities=frozenset(kind.requires),
+        hosts=options.hosts,
+        not_hosts=options.not_hosts,
+        segment_mtu=cluster.segment_mtu,
+    )
+    rooms = [use.room for use in uses.values()]
+    placement = place(rooms, wanted)
+    chosen = [uses[host_id] for host_id in placement.host_ids]
+    others = [uses[room.host_id].host for room in rooms if may_carry(room, wanted)]
+    give_network(session, cluster, [use.host for use in chosen], others)
     if operation.kind == OperationKind.CREATE:
-        _plan_default_overlay(session, cluster)
+        plan_default_overlay(session, cluster)
     indexes = choose_indexes({node.index for node in nodes_of(session, cluster.id)}, count)
-    nodes = []
-    for index, host_id in zip(indexes, order, strict=True):
-        host = by_id[host_id]
-        uid_slot = choose_uid_slots(_claim(host), taken[host_id], 1)[0]
-        taken[host_id].add(uid_slot)
-        nodes.append(_node(instance, operation, cluster, host, index=index, uid_slot=uid_slot))
+    nodes = [_node(instance, operation, cluster, use, index=index) for index, use in zip(indexes, chosen, strict=True)]
     session.add_all(nodes)
     session.flush()
-    return refs(session, nodes)
+    return refs(session, nodes), placement.explanation
 
 
 def operation_nodes(session: Session, operation_id: str) -> list[NodeRef]:
@@ -133,13 +142,6 @@ def count_nodes(session: Session, cluster: ClusterRow) -> None:
         cluster.updated_at = now()
 
 
-def free_network(session: Session, cluster: ClusterRow) -> None:
-    """Give back the network of a deleted cluster of which nothing is left."""
-    if cluster.status == ClusterStatus.DELETED and not nodes_of(session, cluster.id):
-        cluster.slot = None
-        cluster.subnet = None
-
-
 def _locked(session: Session, operation_id: str) -> tuple[OperationRow, ClusterRow]:
     operation, cluster = lock_operation(session, operation_id)
     if cluster is None:
@@ -147,69 +149,22 @@ def _locked(session: Session, operation_id: str) -> tuple[OperationRow, ClusterR
     return operation, cluster
 
 
-def _lock_hosts(session: Session) -> Sequence[HostRow]:
-    """Lock all hosts, always in the same order: reservations follow one another, and none waits in a circle."""
-    return session.exec(select(HostRow).order_by(col(HostRow.id)).with_for_update(key_share=True)).all()
-
-
-def _uid_slots(session: Session, host_id: str) -> set[int]:
-    return set(session.exec(select(NodeRow.uid_slot).where(col(NodeRow.host_id) == host_id)).all())
-
-
-def _room(row: HostRow, taken: set[int]) -> HostRoom:
-    host: Host = host_from_row(row)
-    state = HostState.PREPARING if host.state is HostState.READY and host.claim is None else host.state
-    free = 0 if host.claim is None else host.claim.uid_ranges - len(taken)
-    return HostRoom(host.id, host.name, state, nodes=len(taken), free=free)
-
-
-def _claim(row: HostRow) -> Claim:
-    claim = host_from_row(row).claim
-    if claim is None:
-        raise HostNotReady(f"The host {row.name} has claimed no network and no uids.")
-    return claim
-
-
-def _give_network(session: Session, cluster: ClusterRow, hosts: Sequence[HostRow]) -> None:
-    """Take a slot, and with it a subnet, for a cluster that has none. Its MTU is the least of its hosts'."""
-    if cluster.segment_mtu is not None:
-        return
-    if cluster.slot is None:
-        network = _claim(hosts[0]).network
-        taken = session.exec(select(ClusterRow.slot).where(col(ClusterRow.slot).is_not(None))).all()
-        cluster.slot = choose_slot(network, {slot for slot in taken if slot is not None})
-        cluster.subnet = cluster_subnet(network, cluster.slot)
-    cluster.segment_mtu = min(host.mtu for host in hosts)
-    cluster.updated_at = now()
-    session.flush()
-
-
-def _plan_default_overlay(session: Session, cluster: ClusterRow) -> None:
-    options = options_from_json(cluster.options)
-    if not first_overlay(type_from_json(cluster.type), options):
-        return
-    if cluster.type["coe"] == COE_KUBERNETES:
-        add_pod_network(session, cluster, options.pod_subnet)
-    else:
-        add_overlay(session, cluster, NewOverlay(DEFAULT_OVERLAY), choose_subnet(()))
-
-
-def _node(
-    instance: Instance, operation: OperationRow, cluster: ClusterRow, host: HostRow, *, index: int, uid_slot: int
-) -> NodeRow:
+def _node(instance: Instance, operation: OperationRow, cluster: ClusterRow, use: HostUse, *, index: int) -> NodeRow:
     node_id = str(uuid7())
     name = cluster.name.lower()
+    role = NodeRole.MANAGER if index == 1 else NodeRole.WORKER
     return NodeRow(
         id=node_id,
         tenant_id=cluster.tenant_id,
         cluster_id=cluster.id,
         operation_id=operation.id,
-        host_id=host.id,
+        host_id=use.host.id,
         index=index,
         name=f"{name}-{index}",
-        role=NodeRole.MANAGER if index == 1 else NodeRole.WORKER,
-        uid_slot=uid_slot,
+        role=role,
+        uid_slot=use.take_slot(),
         address=node_address(str(cluster.subnet), index),
         container=instance.container(name, index, node_id),
         image="",  # until it is there: see `set_image`
+        api_port=use.take_api_port(type_from_json(cluster.type), role),
     )

@@ -184,13 +184,13 @@ def test_an_overlay_gets_a_free_subnet_and_an_mtu_that_fits(store: StoreFixture)
     accepted, overlay = store.repository.accept_overlay(
         cluster.id, name="extra", subnet=None, attachable=True, encrypted=True
     )
-    assert (overlay.state, overlay.mtu, overlay.subnet) == (OverlayState.PENDING, 1310, "10.48.1.0/24")
+    assert (overlay.state, overlay.mtu, overlay.subnet) == (OverlayState.PENDING, 1260, "10.48.1.0/24")
     assert (accepted.operation.kind, accepted.operation.params) == (OperationKind.ADD_OVERLAY, {"overlay": "extra"})
     store.records.complete_operation(store.begin(accepted))
     views = store.repository.overlays(cluster.id, limit=10, marker=None).items
     assert [(view.name, view.state, view.mtu) for view in views] == [
-        ("carina", OverlayState.ACTIVE, 1350),
-        ("extra", OverlayState.ACTIVE, 1310),
+        ("carina", OverlayState.ACTIVE, 1300),
+        ("extra", OverlayState.ACTIVE, 1260),
     ]
     assert all(view.verified_at is not None for view in views)
 

@@ -39,7 +39,7 @@ def test_the_pod_network_is_the_first_overlay_and_wraps_nothing(store: StoreFixt
     store.ready_host(mtu=1450)
     options = AskedOptions(pod_subnet="10.200.0.0/16")
     accepted, _ = store.reserved("k1", 1, cluster_type=KUBERNETES, options=options)
-    assert store.records.overlay(accepted.cluster.id, "carina") == Overlay("carina", "10.200.0.0/16", 1450)
+    assert store.records.overlay(accepted.cluster.id, "carina") == Overlay("carina", "10.200.0.0/16", 1400)
     assert store.records.overlay_names(accepted.cluster.id) == ["carina"]
 
 
@@ -121,8 +121,8 @@ def test_a_namespace_has_services_and_no_subnet(store: StoreFixture) -> None:
     store.ready_host()
     cluster = store.active("k1", 1, cluster_type=KUBERNETES)
     accepted, view = store.repository.accept_overlay(cluster.id, name="shop", services=["web:80", "api:8080"])
-    assert (view.subnet, view.mtu, view.services) == (None, 1500, ("web:80", "api:8080"))
-    assert store.records.overlay(cluster.id, "shop") == Overlay("shop", "", 1500, services=("web:80", "api:8080"))
+    assert (view.subnet, view.mtu, view.services) == (None, 1450, ("web:80", "api:8080"))
+    assert store.records.overlay(cluster.id, "shop") == Overlay("shop", "", 1450, services=("web:80", "api:8080"))
     store.records.complete_operation(store.begin(accepted))
     accepted, view = store.repository.accept_overlay(cluster.id, name="dark")
     assert (view.subnet, view.services) == (None, ())

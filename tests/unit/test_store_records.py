@@ -37,7 +37,7 @@ def test_the_records_fit_the_ports_of_activities(port: type) -> None:
 
 
 def test_reserving_gives_each_node_all_that_it_needs(store: StoreFixture) -> None:
-    host = store.ready_host(mtu=1450)
+    host = store.ready_host(mtu=1500)
     accepted, nodes = store.reserved("Demo", 3)
     assert [(node.name, node.role, node.host) for node in nodes] == [
         ("demo-1", NodeRole.MANAGER, "metal"),
@@ -79,7 +79,7 @@ def test_reserving_says_which_host_can_not_and_leaves_nothing(store: StoreFixtur
     with pytest.raises(NoRoom, match="metal has room for 2"):
         store.records.reserve_nodes(operation_id, 3)
     store.records.record_host(replace(host, state=HostState.ERROR), None)
-    with pytest.raises(HostNotReady, match="metal is error"):
+    with pytest.raises(HostNotReady, match="metal is in error"):
         store.records.reserve_nodes(operation_id, 1)
     assert store.records.cluster(accepted.cluster.id).segment is None
     assert store.records.nodes(accepted.cluster.id) == []

@@ -23,7 +23,7 @@ async def test_an_overlay_is_accepted_and_started(bed: Testbed) -> None:
     assert response.status_code == 202
     overlay = response.json()
     assert set(overlay) == FIELDS
-    assert (overlay["name"], overlay["subnet"], overlay["mtu"]) == ("back", "10.48.7.0/24", 1450)
+    assert (overlay["name"], overlay["subnet"], overlay["mtu"]) == ("back", "10.48.7.0/24", 1400)
     assert (overlay["attachable"], overlay["encrypted"], overlay["state"]) == (False, False, "pending")
     await bed.launcher.settle()
     operation = bed.starter.started[-1]
@@ -131,7 +131,7 @@ async def test_a_missing_overlay_is_a_404(bed: Testbed, name: str) -> None:
 async def test_on_kubernetes_an_overlay_is_a_namespace_with_services(bed: Testbed) -> None:
     cluster = await bed.active(type_id=20)
     (pods,) = (await bed.get(f"/clusters/{cluster['id']}/overlays"))["overlays"]
-    assert (pods["name"], pods["subnet"], pods["mtu"], pods["services"]) == ("carina", "10.244.0.0/16", 1500, [])
+    assert (pods["name"], pods["subnet"], pods["mtu"], pods["services"]) == ("carina", "10.244.0.0/16", 1450, [])
     response = await bed.http.post(
         f"/clusters/{cluster['id']}/overlays", json={"name": "shop", "services": ["web:80", "api:8080"]}
     )
