@@ -1,6 +1,6 @@
 """What activities need of the outside world. Drivers and the store fit these Protocols; `worker.wiring` joins them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -244,11 +244,13 @@ class Records(HostRecords, Protocol):
         """Mark a pending operation as running under this run; False if it has ended, or another run has it."""
         ...
 
-    def reserve_nodes(self, operation_id: str, count: int) -> Sequence[NodeRef]:
-        """Reserve `count` nodes for the operation's cluster: slot, addresses, uid ranges, hosts, names.
+    def reserve_nodes(
+        self, operation_id: str, count: int, *, tell: Callable[[str], None] | None = None
+    ) -> Sequence[NodeRef]:
+        """Reserve `count` nodes for the operation's cluster: slot, addresses, uid ranges, hosts, ports, names.
 
-        Called again for the same operation, it returns what it reserved. Raises `NoRoom`, `NoAddressLeft`,
-        `HostNotReady`.
+        Called again for the same operation, it returns what it reserved. `tell` hears once why each host was chosen or
+        not. Raises `NoRoom`, `NoAddressLeft`, `HostNotReady`.
         """
         ...
 
