@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from conftest import RealHost
+from forwarder import connections, published
 from kubernetes_nodes import KubernetesNodes, kubernetes_nodes
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
@@ -169,6 +170,17 @@ async def test_a_sound_network_is_proved_and_nothing_is_left_of_that(cluster: Ku
     assert found[0].detail == "9 of 9 directed pairs of pods over 3 nodes"
     await cluster.orchestrator.verify(cluster.members[:1], NETWORK, cluster.access)
     until(lambda: not api.items(NAMESPACES, labelSelector=LABEL))
+
+
+async def test_all_is_asked_at_the_port_that_the_first_nodes_host_publishes(cluster: KubernetesNodes) -> None:
+    with published(cluster.members[:1], API_PORT) as [manager], connections() as seen:
+        members = [manager, *cluster.members[1:]]
+        await cluster.orchestrator.form(manager, cluster.access)
+        await cluster.orchestrator.join(manager, members[1], cluster.access)
+        await cluster.orchestrator.ensure_overlay(members, NETWORK, cluster.access)
+        await cluster.orchestrator.verify(members, NETWORK, cluster.access)
+        assert all((await cluster.orchestrator.health(manager, cluster.access)).values())
+    assert {host for host, _ in seen} == {"127.0.0.1"}
 
 
 async def test_a_node_whose_pods_are_not_reached_is_named(cluster: KubernetesNodes) -> None:
