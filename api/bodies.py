@@ -31,7 +31,8 @@ class OptionsIn(BaseModel):
 
     `network` is "flannel" or "none"; subnets are IPv4 networks like 10.244.0.0/16, of which the pods' and services'
     are for Kubernetes only, and `node_subnet` is a /24 of the instance's node network. `registry_mirrors` are URLs by
-    registry, `insecure_registries` are spoken to without TLS.
+    registry, `insecure_registries` are spoken to without TLS. `hosts` are the names of the only hosts that may carry
+    nodes, `not_hosts` of those that may not.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -42,6 +43,8 @@ class OptionsIn(BaseModel):
     node_subnet: StrictStr | None = None
     registry_mirrors: dict[StrictStr, StrictStr] | None = None
     insecure_registries: list[StrictStr] | None = None
+    hosts: list[StrictStr] | None = None
+    not_hosts: list[StrictStr] | None = None
 
     def asked(self) -> AskedOptions:
         """Return what is asked for in the domain's words."""
@@ -52,6 +55,8 @@ class OptionsIn(BaseModel):
             node_subnet=self.node_subnet,
             registry_mirrors=self.registry_mirrors,
             insecure_registries=self.insecure_registries or (),
+            hosts=self.hosts or (),
+            not_hosts=self.not_hosts or (),
         )
 
 

@@ -30,8 +30,16 @@ class Answer(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+class SizeOut(Answer):
+    """An amount of CPUs, memory and disk. As the size of nodes, 0 is no limit."""
+
+    cpus: float
+    memory_bytes: int
+    disk_bytes: int
+
+
 class ClusterTypeOut(Answer):
-    """What a cluster can be made of."""
+    """What a cluster can be made of. Each node has that `size`; hosts need the capabilities that it `requires`."""
 
     id: int
     name: str
@@ -39,6 +47,8 @@ class ClusterTypeOut(Answer):
     version: str
     host_type: str
     active: bool
+    size: SizeOut
+    requires: Sequence[str]
 
 
 class ConditionOut(Answer):
@@ -60,13 +70,18 @@ class CapabilityOut(Answer):
 
 
 class OptionsOut(Answer):
-    """What was chosen for a cluster. The networks are those of Kubernetes; `registry_mirrors` are URLs by registry."""
+    """What was chosen for a cluster. The networks are those of Kubernetes; `registry_mirrors` are URLs by registry.
+
+    `hosts` are the names of the only hosts that may carry nodes, unless there are none; `not_hosts` may not.
+    """
 
     network: str | None
     pod_subnet: str | None
     service_subnet: str | None
     registry_mirrors: Mapping[str, str]
     insecure_registries: Sequence[str]
+    hosts: Sequence[str]
+    not_hosts: Sequence[str]
 
 
 def _options(options: ClusterOptions) -> OptionsOut:
@@ -77,6 +92,8 @@ def _options(options: ClusterOptions) -> OptionsOut:
         service_subnet=options.service_subnet or None,
         registry_mirrors=dict(options.registry_mirrors),
         insecure_registries=options.insecure_registries,
+        hosts=options.hosts,
+        not_hosts=options.not_hosts,
     )
 
 
@@ -257,7 +274,7 @@ class AboutOut(Answer):
 
 
 class ErrorItemOut(Answer):
-    """One error. `min_version` and `max_version` come with status 406 only."""
+    """One error. `min_version` and `max_version` come with status 406 only, `host_key` with `host-key-unconfirmed`."""
 
     code: str
     title: str
@@ -269,6 +286,7 @@ class ErrorItemOut(Answer):
     field: str | None = None
     min_version: str | None = None
     max_version: str | None = None
+    host_key: str | None = None
 
 
 class ErrorsOut(Answer):

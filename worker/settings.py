@@ -1,12 +1,27 @@
 """The settings of the service, and the only place that reads the environment."""
 
+from collections.abc import Sequence
+from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from domain.clusters import DEFAULT_KUBERNETES
+from domain.clusters import DEFAULT_KUBERNETES, ClusterType, cluster_types
+from domain.errors import InvalidInput
 from domain.instance import PREFIX
+from domain.sizes import Size
+
+
+class NodeSize(BaseModel):
+    """What each node of a cluster type may use; what is left out has no limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cpus: float = 0.0
+    memory_bytes: int = 0
+    disk_bytes: int = 0
 
 
 class Settings(BaseSettings):
@@ -50,6 +65,24 @@ class Settings(BaseSettings):
         default=dict(DEFAULT_KUBERNETES),
         description="Versions of Kubernetes to make clusters of, by cluster type id, as JSON. Each needs its release.",
     )
+    node_sizes: dict[int, NodeSize] = Field(
+        default={},
+        description=(
+            "What each node of new clusters may use, by cluster type id, as JSON: "
+            '{"22": {"cpus": 2, "memory_bytes": 4294967296, "disk_bytes": 21474836480}}. '
+            "What is left out, or 0, has no limit. Memory and disk of a host are given away once, its CPUs four times."
+        ),
+    )
+    host_capabilities: dict[int, list[str]] = Field(
+        default={},
+        description=(
+            'What hosts must be capable of to carry new clusters, by cluster type id, as JSON: {"22": ["ipvs", "esp"]}.'
+        ),
+    )
+    management_networks: list[IPv4Network] = Field(
+        default=[],
+        description="Networks (CIDR, a JSON list) to which nodes open no connections, such as that of hosts' consoles.",
+    )
     max_upload_bytes: int = Field(
         default=20 * 1024**3, ge=1, description="The most bytes that an archive of container images may have."
     )
@@ -73,6 +106,27 @@ class Settings(BaseSettings):
         description="Seconds between looks at whether clusters are well, and their nodes run. 0: nobody looks.",
     )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
+
+    @model_validator(mode="after")
+    def _check_types(self) -> Self:
+        """See to it that clusters can be made as said, before anything starts."""
+        try:
+            self.types  # noqa: B018 - only to see whether it raises
+        except InvalidInput as error:
+            message = f"{error.field}: {error.detail} {error.remedy}"
+            raise ValueError(message) from error
+        return self
+
+    @property
+    def types(self) -> Sequence[ClusterType]:
+        """What clusters can be made of."""
+        sizes = {kind: Size(size.cpus, size.memory_bytes, size.disk_bytes) for kind, size in self.node_sizes.items()}
+        return cluster_types(self.kubernetes, sizes, self.host_capabilities)
+
+    @property
+    def guarded_networks(self) -> Sequence[str]:
+        """The networks to which nodes open no connections, as text."""
+        return [str(network) for network in self.management_networks]
 
     @property
     def database(self) -> str:

@@ -25,6 +25,8 @@ async def test_create_answers_at_once_with_the_cluster_and_where_its_operation_i
         "version": "26.1",
         "host_type": "lxc",
         "active": True,
+        "size": {"cpus": 0.0, "memory_bytes": 0, "disk_bytes": 0},
+        "requires": [],
     }
     assert str(uuid.UUID(cluster["id"])) == cluster["id"]
     assert RFC3339.fullmatch(cluster["created_at"])
@@ -444,5 +446,7 @@ async def test_cluster_types_are_listed(bed: Testbed) -> None:
         "version": "26.1",
         "host_type": "lxc",
         "active": True,
+        "size": {"cpus": 0.0, "memory_bytes": 0, "disk_bytes": 0},
+        "requires": [],
     }
     assert (kubernetes["id"], kubernetes["coe"], kubernetes["version"]) == (20, "kubernetes", "1.35.4")

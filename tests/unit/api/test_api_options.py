@@ -11,6 +11,8 @@ DEFAULTS = {
     "service_subnet": "10.245.0.0/16",
     "registry_mirrors": {},
     "insecure_registries": [],
+    "hosts": [],
+    "not_hosts": [],
 }
 
 
@@ -25,6 +27,8 @@ async def test_a_kubernetes_cluster_shows_what_was_chosen_for_it(bed: Testbed) -
         "version": "1.35.4",
         "host_type": "lxc",
         "active": True,
+        "size": {"cpus": 0.0, "memory_bytes": 0, "disk_bytes": 0},
+        "requires": [],
     }
     assert (cluster["options"], cluster["capabilities"]) == (DEFAULTS, [])
 
@@ -37,6 +41,8 @@ async def test_options_are_taken_and_shown(bed: Testbed) -> None:
         "node_subnet": "10.64.5.0/24",
         "registry_mirrors": {"docker.io": "http://10.0.0.5:5000"},
         "insecure_registries": ["10.0.0.5:5000"],
+        "hosts": ["machine"],
+        "not_hosts": [],
     }
     response = await bed.http.post("/clusters", json={"name": "k1", "cluster_type_id": 20, "options": options})
     assert response.status_code == 202
@@ -56,6 +62,8 @@ async def test_a_swarm_shows_no_networks_of_pods(bed: Testbed) -> None:
         "service_subnet": None,
         "registry_mirrors": {"docker.io": "http://10.0.0.5:5000"},
         "insecure_registries": [],
+        "hosts": [],
+        "not_hosts": [],
     }
 
 
@@ -81,6 +89,10 @@ async def test_a_swarm_shows_no_networks_of_pods(bed: Testbed) -> None:
         (20, {"registry_mirrors": []}, 400, "options.registry_mirrors"),
         (20, {"insecure_registries": ["http://10.0.0.5"]}, 400, "options.insecure_registries"),
         (20, {"insecure_registries": "10.0.0.5"}, 400, "options.insecure_registries"),
+        (20, {"hosts": "machine"}, 400, "options.hosts"),
+        (22, {"hosts": ["another"]}, 400, "options.hosts"),
+        (22, {"not_hosts": ["another"]}, 400, "options.not_hosts"),
+        (22, {"hosts": ["machine"], "not_hosts": ["machine"]}, 400, "options.not_hosts"),
         (22, {"network": "none"}, 400, "options.network"),
         (22, {"pod_subnet": "10.200.0.0/16"}, 400, "options.pod_subnet"),
         (22, {"registry_mirrors": {"quay.io": "http://10.0.0.5"}}, 400, "options.registry_mirrors"),
