@@ -29,7 +29,7 @@ from api.probes import database_probe
 from api.reconciler import Reconciler
 from api.starter import TemporalStarter
 from api.tokens import AdminToken, digest
-from domain.clusters import COE_KUBERNETES, cluster_types
+from domain.clusters import COE_KUBERNETES
 from domain.errors import HostNotReady, ReleaseMissing
 from domain.hosts import HostState
 from domain.instance import Instance
@@ -188,7 +188,7 @@ class Service:
                 credentials=self.credentials(),
                 archives=self.archives,
                 releases=InstalledReleases(Releases(self.home.releases)),
-                types=cluster_types(self.settings.kubernetes),
+                types=self.settings.types,
                 probes=probes,
                 max_upload_bytes=self.settings.max_upload_bytes,
             )
