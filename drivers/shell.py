@@ -62,16 +62,18 @@ class Shell(Protocol):
         *,
         args: Sequence[str] = (),
         stdin: bytes | Path = b"",
+        offset: int = 0,
         timeout_s: float,
         what: str = "A script",
         on_line: Callable[[str], None] | None = None,
     ) -> Result:
         """Run `script` with bash, `args` being $1 and so on, and return what it wrote.
 
-        A `Path` as `stdin` is a file of this machine, which is never read into memory as a whole; one that can't be
-        opened raises `OSError`. `what` names the step in errors; `on_line` is told each line of standard output as
-        it comes. If the caller is cancelled, or `timeout_s` has passed, the script and all that it runs in the
-        foreground have ended when this returns. Raises `ScriptFailed`, `ScriptTimedOut`.
+        A `Path` as `stdin` is a file of this machine, which is never read into memory as a whole, from its byte
+        number `offset` on; one that can't be opened raises `OSError`. `what` names the step in errors; `on_line` is
+        told each line of standard output as it comes. If the caller is cancelled, or `timeout_s` has passed, the
+        script and all that it runs in the foreground have ended when this returns. Raises `ScriptFailed`,
+        `ScriptTimedOut`.
         """
         ...
 
@@ -89,12 +91,13 @@ class LocalShell:
         *,
         args: Sequence[str] = (),
         stdin: bytes | Path = b"",
+        offset: int = 0,
         timeout_s: float,
         what: str = "A script",
         on_line: Callable[[str], None] | None = None,
     ) -> Result:
         """See `Shell.run`."""
-        with _input(stdin) as source:
+        with _input(stdin, offset) as source:
             process = await asyncio.create_subprocess_exec(
                 "bash", "-c", script, "carina", *args, stdin=source, stdout=PIPE, stderr=PIPE, start_new_session=True
             )
@@ -115,9 +118,9 @@ class LocalShell:
 
 
 def shell_of(host: Host) -> Shell:
-    """Return the shell of a host that can be reached; raise `HostNotReady` for another."""
+    """Return the shell of the local host; raise `HostNotReady` for another, which takes `drivers.shells.HostShells`."""
     if host.address != LOCAL:
-        raise HostNotReady(f"Host {host.name} ({host.address}) can't be reached: only the local host can, so far.")
+        raise HostNotReady(f"Host {host.name} ({host.address}) can't be reached: only this machine can, from here.")
     return LocalShell()
 
 
@@ -135,12 +138,13 @@ def describe_status(status: int) -> str:
 
 
 @contextlib.contextmanager
-def _input(stdin: bytes | Path) -> Iterator[int | IO[bytes]]:
+def _input(stdin: bytes | Path, offset: int) -> Iterator[int | IO[bytes]]:
     """Yield what a process gets as its standard input: a pipe to write to, or the very file, which it reads itself."""
     if isinstance(stdin, bytes):
         yield PIPE
     else:
         with stdin.open("rb") as file:
+            file.seek(offset)
             yield file
 
 

@@ -1,5 +1,6 @@
 """Gives each host its shell: this machine's own, or one over SSH whose connections are kept."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from domain.hosts import Host
@@ -8,7 +9,10 @@ from drivers.ssh import SshShell, SshTarget
 
 
 class HostShells:
-    """The shells of all hosts, one for each way to reach one. It is a `drivers.shell.Shells`."""
+    """The shells of all hosts, one for each way to reach one. It is a `drivers.shell.Shells`.
+
+    A process has one of these, and uses it on one event loop: connections can't be used on another.
+    """
 
     def __init__(self, target_of: Callable[[Host], SshTarget]) -> None:
         self._target_of = target_of
@@ -22,6 +26,14 @@ class HostShells:
         if target not in self._shells:
             self._shells[target] = SshShell(target)
         return self._shells[target]
+
+    def scripts(self, address: str = "") -> Counter[str]:
+        """Return how many scripts were run over SSH, by what they did: on the host at `address`, or on all hosts."""
+        counted: Counter[str] = Counter()
+        for target, shell in self._shells.items():
+            if address in {"", target.address}:
+                counted.update(shell.scripts)
+        return counted
 
     async def forget(self, address: str) -> None:
         """End the connections to an address, as that of a host that is removed or is reached otherwise from now on."""

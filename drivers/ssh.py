@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -37,6 +38,9 @@ class SshShell:
         self._opening: asyncio.Task[CarinaError | None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.scripts: Counter[str] = Counter()
+        """How many scripts were asked for, by what they did: each costs a round trip."""
 
     async def run(
         self,
@@ -44,6 +48,7 @@ class SshShell:
         *,
         args: Sequence[str] = (),
         stdin: bytes | Path = b"",
+        offset: int = 0,
         timeout_s: float,
         what: str = "A script",
         on_line: Callable[[str], None] | None = None,
@@ -53,7 +58,9 @@ class SshShell:
         Raises also `HostUnreachable` if the script has not run, `ScriptCut` (one of it) if it may have; both may be
         tried again. `HostKeyChanged` and `HostAccessDenied` are final.
         """
-        with await asyncio.to_thread(_opened, stdin) as source:
+        self._stay_on_one_loop()
+        self.scripts[what] += 1
+        with await asyncio.to_thread(_opened, stdin, offset) as source:
             while True:
                 connection = await self._place()
                 try:
@@ -83,6 +90,13 @@ class SshShell:
             await asyncio.wait({self._opening})
         connections, self._connections = self._connections, []
         await asyncio.gather(*(connection.close() for connection in connections))
+
+    def _stay_on_one_loop(self) -> None:
+        """Raise `RuntimeError` on another event loop than that of the first script: connections live on one."""
+        loop = asyncio.get_running_loop()
+        if self._loop not in {None, loop}:
+            raise RuntimeError(f"{self.target}: its connections belong to another event loop")
+        self._loop = loop
 
     async def _place(self) -> Connection:
         """Return a connection with a place taken on it, as soon as there is one."""
@@ -128,8 +142,12 @@ class SshShell:
                 news.set_result(None)
 
 
-def _opened(stdin: bytes | Path) -> BinaryIO:
-    return io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin.open("rb")
+def _opened(stdin: bytes | Path, offset: int) -> BinaryIO:
+    if isinstance(stdin, bytes):
+        return io.BytesIO(stdin)
+    file = stdin.open("rb")
+    file.seek(offset)
+    return file
 
 
 async def _chunks(source: BinaryIO) -> AsyncIterator[bytes]:

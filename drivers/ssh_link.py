@@ -18,8 +18,8 @@ class SshTarget:
     """Where and how a host is reached.
 
     `host_key` is the pinned key, an OpenSSH public key line; without one nothing connects. `identity` is the path of
-    a private key on this machine; without one the agent's keys are tried, and those in the places where ssh(1)
-    looks. A `user` who isn't root needs a POSIX shell, and sudo without a password.
+    a private key on this machine, tried after the agent's keys if `agent` says so; without one those are tried, and
+    those in the places where ssh(1) looks. A `user` who isn't root needs a POSIX shell, and sudo without a password.
     """
 
     address: str
@@ -27,6 +27,7 @@ class SshTarget:
     user: str = "root"
     identity: Path | None = None
     host_key: str = ""
+    agent: bool = False
 
     def __str__(self) -> str:
         return f"{self.user}@{self.address} port {self.port}"
@@ -62,7 +63,7 @@ async def link(target: SshTarget, keep_alive_s: float) -> asyncssh.SSHClientConn
     except asyncssh.PermissionDenied as error:
         raise HostAccessDenied(
             f"{target}: the host accepts none of the keys that were offered.",
-            remedy=f"Put the public key of the identity into .ssh/authorized_keys of {target.user} on the host.",
+            remedy=f"Put {_public(target)} into .ssh/authorized_keys of {target.user} on the host.",
         ) from error
     except (OSError, asyncssh.Error) as error:
         if guard.stranger is not None:
@@ -103,7 +104,11 @@ async def _keys(target: SshTarget) -> dict[str, Any]:
         raise _bad_identity(target, "it has a passphrase") from error
     except asyncssh.KeyImportError as error:
         raise _bad_identity(target, str(error)) from error
-    return {"client_keys": pairs, "agent_path": None}
+    return {"client_keys": pairs} if target.agent else {"client_keys": pairs, "agent_path": None}
+
+
+def _public(target: SshTarget) -> str:
+    return "the public key of an identity" if target.identity is None else f"the line in {target.identity}.pub"
 
 
 def _bad_identity(target: SshTarget, why: str) -> HostAccessDenied:

@@ -157,12 +157,13 @@ def _stop_service(home: Home) -> None:
 
 
 async def _clear_host(settings: Settings, home: Home, *, purge: bool) -> None:
+    from drivers.shell import shell_of  # noqa: PLC0415 - drivers take a while to import
     from worker.logs import configure_logs  # noqa: PLC0415
-    from worker.wiring import host_drivers  # noqa: PLC0415 - drivers take a while to import
+    from worker.wiring import host_drivers  # noqa: PLC0415
 
     configure_logs("warning")
     host = Host(id="", name="local", address="local", root=str(home.host_root))
-    nodes, fabric, hosts, _ = host_drivers(settings, home.identity().instance)
+    nodes, fabric, hosts, _ = host_drivers(settings, home.identity().instance, shell_of)
     await nodes.stop_all(host)
     await fabric.remove_all(host)
     await hosts.release(host, purge=purge)

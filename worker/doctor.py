@@ -38,13 +38,13 @@ class Examination:
 
 async def examine(settings: Settings) -> Examination:
     """Measure this machine. Changes nothing that lasts, and makes no home where there is none."""
-    from worker.wiring import host_drivers  # noqa: PLC0415 - drivers take a while to import
+    from drivers.shell import shell_of  # noqa: PLC0415 - drivers take a while to import
+    from worker.wiring import hosts_driver  # noqa: PLC0415
 
     identity = Home(settings.home).identity() if (settings.home / "instance.json").exists() else None
     instance = identity.instance if identity else Instance(_PROBE_INSTANCE)
-    _, _, hosts, _ = host_drivers(settings, instance)
     host = Host(id="", name="local", address="local", root=str(settings.home / "host"))
-    return Examination(await hosts.measure(host))
+    return Examination(await hosts_driver(settings, instance, shell_of).measure(host))
 
 
 def print_report(examination: Examination) -> None:

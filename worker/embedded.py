@@ -96,6 +96,7 @@ async def serve(
 ) -> None:
     """Run the chosen parts until a signal asks for the end, or one of them fails."""
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(service.shells.close)
         parts: list[asyncio.Task[None]] = []
         if worker:
             prefix = service.instance.prefix

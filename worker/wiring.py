@@ -40,17 +40,20 @@ from drivers.kubernetes import Kubernetes
 from drivers.lxc import LxcNodes
 from drivers.pki import CertificatePki
 from drivers.releases import Releases
-from drivers.shell import shell_of
+from drivers.shell import Shells
+from drivers.shells import HostShells
 from drivers.swarm import Swarm
 from drivers.vault import FileVault
 from store.archives import ArchiveFolder
 from store.engine import make_engine
+from store.host_admin import HostAdmin
 from store.hosts import ensure_local_host
 from store.migrate import upgrade
 from store.outbox import Outbox
 from store.records import StoreRecords
 from store.tables import DEFAULT_TENANT
 from worker.home import Home
+from worker.reach import SshProbes, host_shells
 from worker.settings import Settings
 from worker.temporal_worker import make_worker
 from worker.watch import Watch
@@ -69,25 +72,31 @@ class Drivers:
     orchestrators: Mapping[str, Orchestrator]
 
 
-def host_drivers(settings: Settings, instance: Instance) -> tuple[LxcNodes, LinuxFabric, LinuxHosts, NodeImages]:
-    """Return the drivers that work on hosts."""
-    hosts = LinuxHosts(
+def hosts_driver(settings: Settings, instance: Instance, shells: Shells) -> LinuxHosts:
+    """Return the driver that measures and prepares hosts."""
+    return LinuxHosts(
         instance,
-        shell_of,
+        shells,
         pool_bytes=settings.pool_bytes or None,
         network=settings.node_network or None,
         uid_ranges=settings.uid_ranges,
     )
-    nodes = LxcNodes(shell_of, ready_timeout_s=settings.node_ready_timeout_s)
-    images = NodeImages(shell_of, str(settings.cache), releases=Releases(Home(settings.home).releases))
-    return nodes, LinuxFabric(instance, shell_of), hosts, images
 
 
-def real_drivers(settings: Settings, instance: Instance) -> Drivers:
+def host_drivers(
+    settings: Settings, instance: Instance, shells: Shells
+) -> tuple[LxcNodes, LinuxFabric, LinuxHosts, NodeImages]:
+    """Return the drivers that work on hosts."""
+    nodes = LxcNodes(shells, ready_timeout_s=settings.node_ready_timeout_s)
+    images = NodeImages(shells, str(settings.cache), releases=Releases(Home(settings.home).releases))
+    return nodes, LinuxFabric(instance, shells), hosts_driver(settings, instance, shells), images
+
+
+def real_drivers(settings: Settings, instance: Instance, shells: Shells) -> Drivers:
     """Return the drivers that people get."""
-    nodes, fabric, hosts, images = host_drivers(settings, instance)
+    nodes, fabric, hosts, images = host_drivers(settings, instance, shells)
     pki = CertificatePki()
-    orchestrators: tuple[Orchestrator, ...] = (Swarm(pki), Kubernetes(pki, shell_of))
+    orchestrators: tuple[Orchestrator, ...] = (Swarm(pki), Kubernetes(pki, shells))
     return Drivers(nodes, fabric, hosts, images, pki, {each.coe: each for each in orchestrators})
 
 
@@ -132,13 +141,17 @@ class InstalledReleases:
 
 @dataclass(frozen=True)
 class Service:
-    """An instance, opened: its home, its database brought up to date, its vault."""
+    """An instance, opened: its home, its database brought up to date, its vault.
+
+    `shells` are those of the whole process: worker, watch and API run on one event loop, and share connections.
+    """
 
     settings: Settings
     home: Home
     instance: Instance
     engine: Engine
     vault: FileVault
+    shells: HostShells
 
     @property
     def archives(self) -> ArchiveFolder:
@@ -160,13 +173,17 @@ class Service:
         return make_worker(
             client,
             task_queue(self.instance.prefix),
-            activities_of(drivers or real_drivers(self.settings, self.instance), records, self.vault, self.archives),
+            activities_of(drivers or self.drivers(), records, self.vault, self.archives),
             [*more, ProgressInterceptor(records)],
         )
 
+    def drivers(self) -> Drivers:
+        """Return drivers of their own, over the shells that all share."""
+        return real_drivers(self.settings, self.instance, self.shells)
+
     def watch(self) -> Watch:
         """Return the loop that sees whether clusters are well. Its drivers are its own: silence must stop no worker."""
-        drivers = real_drivers(self.settings, self.instance)
+        drivers = self.drivers()
         secrets = ClusterSecrets(self.records, self.vault)
         period_s = self.settings.check_every_s
         return Watch(self.records, secrets, drivers.nodes, drivers.orchestrators, period_s=period_s)
@@ -191,12 +208,22 @@ class Service:
                 types=self.settings.types,
                 probes=probes,
                 max_upload_bytes=self.settings.max_upload_bytes,
+                host_probes=self.host_probes(),
+                host_root=f"/var/lib/carina-{self.instance.prefix}",
             )
+        )
+
+    def host_probes(self) -> SshProbes:
+        """Return what looks at machines before they are hosts."""
+        return SshProbes(
+            self.home.path,
+            lambda shells: hosts_driver(self.settings, self.instance, shells),
+            HostAdmin(self.engine).node_network,
         )
 
     def credentials(self) -> PeopleCredentials:
         """Return what issues people's credentials."""
-        drivers = real_drivers(self.settings, self.instance)
+        drivers = self.drivers()
         secrets = ClusterSecrets(self.records, self.vault)
         return PeopleCredentials(self.records, secrets, drivers.pki, drivers.orchestrators)
 
@@ -214,7 +241,7 @@ def open_service(settings: Settings) -> Service:
         home.database.touch(mode=0o600)  # SQLite gives its files beside it the same mode
     engine = make_engine(settings.database)
     upgrade(engine)
-    return Service(settings, home, identity.instance, engine, FileVault(home.vault_key))
+    return Service(settings, home, identity.instance, engine, FileVault(home.vault_key), host_shells(home.path))
 
 
 def temporal_probe(client: Client) -> Probe:
