@@ -1,48 +1,98 @@
 """Steps about the machines that carry nodes."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from temporalio import activity
 
+from activities.hosts_at_once import Part, converge
 from activities.inputs import HostStep
-from activities.ports import Hosts, Images, Records
+from activities.ports import Fabric, Hosts, Images, Records
 from domain.clusters import SWARM
 from domain.errors import HostNotReady
-from domain.hosts import HostState
+from domain.hosts import Host, HostState
+
+_GUARDED = frozenset({HostState.PREPARING, HostState.READY})
 
 
 class HostActivities:
-    """Measures a host, prepares it, and opens it for nodes."""
+    """Measures a host, prepares it, guards it and opens it for nodes.
 
-    def __init__(self, records: Records, hosts: Hosts, images: Images) -> None:
+    `management_networks` (CIDR) are networks that nodes have no business in, on any host.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        hosts: Hosts,
+        images: Images,
+        fabric: Fabric,
+        management_networks: Sequence[str] = (),
+    ) -> None:
         self._records = records
         self._hosts = hosts
         self._images = images
+        self._fabric = fabric
+        self._management_networks = tuple(management_networks)
 
     @activity.defn
     async def ensure_host(self, step: HostStep) -> None:
         """Ensure packages, kernel settings, the instance's claim and its storage pool.
 
         Until all of its preparation is done, the host takes no new nodes: after a reboot it looks ready and is not.
+        All hosts claim one network for nodes. Final: one that can't have that.
         """
         host = await asyncio.to_thread(self._records.host, step.host_id)
         await asyncio.to_thread(self._records.record_host, replace(host, state=HostState.PREPARING), None)
-        claim = await self._hosts.ensure_prepared(host)
+        network = await asyncio.to_thread(self._network_of_others, host)
+        claim = await self._hosts.ensure_prepared(host, network)
+        network = await asyncio.to_thread(self._network_of_others, host)
+        if network is not None and claim.network != network:
+            raise HostNotReady(
+                f"{host.name} has claimed {claim.network} for nodes, but the other hosts have {network}: "
+                "no cluster could span them.",
+                remedy=f"Remove {host.name} from Carina, free {network} on it, and add it again.",
+            )
         host = await asyncio.to_thread(self._records.host, step.host_id)
         await asyncio.to_thread(self._records.record_host, replace(host, claim=claim), None)
 
     @activity.defn
     async def measure_host(self, step: HostStep) -> None:
-        """Measure what the host can do, and keep the report. Final: something required is missing."""
+        """Measure what the host can do, and keep the report. Final: something required is missing.
+
+        Where the operator did not say at which address other hosts reach it, the one that was found is taken.
+        """
         host = await asyncio.to_thread(self._records.host, step.host_id)
         report = await self._hosts.measure(host)
         host = await asyncio.to_thread(self._records.host, step.host_id)
-        host = replace(host, mtu=report.mtu, capabilities=report.capabilities)
+        address = host.fabric_address or report.address
+        host = replace(host, mtu=report.mtu, capabilities=report.capabilities, fabric_address=address)
         await asyncio.to_thread(self._records.record_host, host, report)
         if not report.fit:
             missing = "; ".join(f"{check.name}: {check.detail}" for check in report.missing)
             raise HostNotReady(f"{host.name} can't carry nodes. {missing}")
+
+    @activity.defn
+    async def guard_hosts(self, step: HostStep) -> None:
+        """Ensure that nodes open no connections to hosts other than their own, nor to what manages them, on all hosts.
+
+        The host that the step is about has to answer, if it is still there. Of the others it is noted which don't.
+        """
+
+        def guards(*, of_step: bool) -> list[Part[tuple[str, ...]]]:
+            hosts = self._records.hosts()
+            return [
+                Part(host, self._kept_from(host, hosts))
+                for host in hosts
+                if (host.id == step.host_id) is of_step and host.state in _GUARDED and host.claim is not None
+            ]
+
+        async def guard(part: Part[tuple[str, ...]]) -> None:
+            await self._fabric.ensure_guarded(part.host, part.wanted)
+
+        await converge(lambda: guards(of_step=True), guard, all_must_answer=True)
+        await converge(lambda: guards(of_step=False), guard, all_must_answer=False)
 
     @activity.defn
     async def ensure_image(self, step: HostStep) -> str:
@@ -60,3 +110,13 @@ class HostActivities:
     def host_clusters(self, step: HostStep) -> list[str]:
         """Return the ids of the clusters that have nodes on the host."""
         return [cluster.id for cluster in self._records.clusters_on_host(step.host_id)]
+
+    def _kept_from(self, host: Host, hosts: Sequence[Host]) -> tuple[str, ...]:
+        """Return the networks that nodes on the host have no business in."""
+        addresses = {other.fabric_address for other in hosts if other.id != host.id and other.fabric_address}
+        return (*(f"{address}/32" for address in sorted(addresses)), *self._management_networks)
+
+    def _network_of_others(self, host: Host) -> str | None:
+        """Return the network that the other hosts have claimed for nodes, None if there is none yet."""
+        claims = [other.claim for other in self._records.hosts() if other.id != host.id]
+        return next((claim.network for claim in claims if claim is not None), None)

@@ -71,6 +71,13 @@ class HostStep:
 
 
 @dataclass(frozen=True)
+class MoveStep(HostStep):
+    """A step that moves nodes off a host; one that is `dead` is not asked for anything."""
+
+    dead: bool = False
+
+
+@dataclass(frozen=True)
 class Orphan:
     """Something on a host that carries this instance's stamp and has no row, past the grace period."""
 

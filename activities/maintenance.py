@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from temporalio import activity
 
+from activities.hosts_at_once import Part, on_those_that_answer
 from activities.inputs import HostStep, InspectStep, Orphan, OrphanStep, Step
 from activities.ports import Fabric, Nodes, Records
 from domain.errors import HostNotReady
@@ -46,15 +47,17 @@ class MaintenanceActivities:
     async def stopped_members(self, step: Step) -> list[Step]:
         """Return the cluster's nodes that have a container which does not run: each as a step on it.
 
-        Retried: a host that is being prepared, which starts its nodes by itself once it is ready for them.
+        Retried: a host that is being prepared, which starts its nodes by itself once it is ready for them. One that
+        does not answer is noted and left out.
         """
         active, ready = await asyncio.to_thread(self._active_on_ready_hosts, step.cluster_id)
         absent = {node.plan.host.name for node in active if node.plan.host.id not in ready}
         if absent:
             raise HostNotReady(f"Nodes can't be started before their hosts are prepared: {', '.join(sorted(absent))}.")
         hosts = {node.plan.host.id: node.plan.host for node in active}
-        looks = await asyncio.gather(*(self._nodes.found(host) for host in hosts.values()))
-        stopped = {found.container for look in looks for found in look if not found.running}
+        parts = [Part(host, None) for host in hosts.values()]
+        looks = await on_those_that_answer(parts, lambda part: self._nodes.found(part.host))
+        stopped = {found.container for _, look in looks for found in look if not found.running}
         return [Step(step.operation_id, step.cluster_id, node.ref) for node in active if node.plan.container in stopped]
 
     @activity.defn

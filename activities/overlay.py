@@ -11,9 +11,12 @@ from activities.ports import Orchestrator, Records
 from activities.secrets import ClusterSecrets
 from domain.errors import EncryptionUnsupported, NotFound
 from domain.hosts import CAP_ESP, Host
-from domain.nodes import Member
+from domain.nodes import Member, NodeState
 from domain.overlays import Overlay
 from domain.secrets import Access
+
+_STAYING = frozenset({NodeState.RESERVED, NodeState.ACTIVE})
+"""A node that is being moved away need not reach the others any more, and may be on a host that is dead."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +69,7 @@ class OverlayActivities:
 
     def _party(self, cluster_id: str) -> _Party:
         cluster = self._records.cluster(cluster_id)
-        nodes = self._records.nodes(cluster_id)
+        nodes = [node for node in self._records.nodes(cluster_id) if node.state in _STAYING]
         if not nodes:
             raise NotFound(f"The cluster {cluster_id} has no nodes.")
         return _Party(

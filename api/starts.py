@@ -7,6 +7,7 @@ from domain.overlays import DEFAULT_OVERLAY
 from store.views import OperationView
 from workflows import names
 
+_HOST_KINDS = frozenset({OperationKind.PREPARE_HOST, OperationKind.DRAIN_HOST, OperationKind.REMOVE_HOST})
 _SHOWN_OF_DIGEST = len("sha256:") + 12
 
 
@@ -16,16 +17,14 @@ class Start:
 
     workflow: str
     workflow_id: str
-    input: names.ClusterChange | names.PrepareHostInput
+    input: names.ClusterChange | names.PrepareHostInput | names.DrainHostInput | names.RemoveHostInput
     summary: str
     details: str
 
 
 def start_of(operation: OperationView) -> Start:
     """Return how the operation's workflow is started. Needs nothing but the operation's row."""
-    if operation.kind is OperationKind.PREPARE_HOST:
-        return _host_start(operation)
-    return _cluster_start(operation)
+    return _host_start(operation) if operation.kind in _HOST_KINDS else _cluster_start(operation)
 
 
 def _cluster_start(operation: OperationView) -> Start:
@@ -69,6 +68,16 @@ def _cluster_start(operation: OperationView) -> Start:
         case OperationKind.HEAL:
             workflow, change = names.HEAL_CLUSTER, names.HealClusterInput(*base)
             summary = f"Start the stopped nodes of cluster {name}"
+        case OperationKind.MOVE:
+            change = names.MoveNodesInput(
+                *base, host_id=str(operation.params["host_id"]), dead=operation.params.get("dead") is True
+            )
+            workflow, summary = names.MOVE_NODES, f"Move nodes of cluster {name} to other hosts"
+        case OperationKind.PUBLISH | OperationKind.UNPUBLISH:
+            verb = "Publish" if operation.kind is OperationKind.PUBLISH else "Withdraw"
+            withdraw = operation.kind is OperationKind.UNPUBLISH
+            workflow, change = names.PUBLISH_PORTS, names.PublishPortsInput(*base, withdraw=withdraw)
+            summary = f"{verb} port {operation.params['host_port']}/{operation.params['protocol']} of cluster {name}"
         case _:
             workflow, change = names.DELETE_CLUSTER, names.DeleteClusterInput(*base)
             summary = f"Delete cluster {name}"
@@ -79,16 +88,22 @@ def _cluster_start(operation: OperationView) -> Start:
 
 
 def _host_start(operation: OperationView) -> Start:
-    host_id = operation.host_id or ""
+    host_id = operation.host_id or str(operation.params.get("host_id", ""))
     name = str(operation.params.get("host_name", host_id))
-    summary = f"Prepare host {name}"
-    return Start(
-        names.PREPARE_HOST,
-        names.host_workflow_id(host_id),
-        names.PrepareHostInput(operation.id, host_id, name),
-        summary,
-        f"{summary}.\n\n- host: `{host_id}`\n- operation: `{operation.id}`",
-    )
+    base = (operation.id, host_id, name)
+    workflow: str
+    change: names.PrepareHostInput | names.DrainHostInput | names.RemoveHostInput
+    match operation.kind:
+        case OperationKind.DRAIN_HOST:
+            workflow, change, verb = names.DRAIN_HOST, names.DrainHostInput(*base), "Drain"
+        case OperationKind.REMOVE_HOST:
+            force = operation.params.get("force") is True
+            workflow, change, verb = names.REMOVE_HOST, names.RemoveHostInput(*base, force=force), "Remove"
+        case _:
+            workflow, change, verb = names.PREPARE_HOST, names.PrepareHostInput(*base), "Prepare"
+    summary = f"{verb} host {name}"
+    details = f"{summary}.\n\n- host: `{host_id}`\n- operation: `{operation.id}`"
+    return Start(workflow, operation.workflow_id, change, summary, details)
 
 
 def _number(operation: OperationView, param: str) -> int:

@@ -12,10 +12,14 @@ from temporalio.worker import Interceptor, Worker
 from workflows.configure_overlay import ConfigureOverlay
 from workflows.create_cluster import CreateCluster
 from workflows.delete_cluster import DeleteCluster
+from workflows.drain_host import DrainHost
 from workflows.grow_cluster import GrowCluster
 from workflows.heal_cluster import HealCluster
 from workflows.load_image import LoadImage
+from workflows.move_nodes import MoveNodes
 from workflows.prepare_host import PrepareHost
+from workflows.publish_ports import PublishPorts
+from workflows.remove_host import RemoveHost
 from workflows.shrink_cluster import ShrinkCluster
 from workflows.sweep_orphans import SweepCluster, SweepOrphans
 
@@ -26,8 +30,12 @@ WORKFLOWS = (
     ConfigureOverlay,
     LoadImage,
     HealCluster,
+    MoveNodes,
+    PublishPorts,
     DeleteCluster,
     PrepareHost,
+    DrainHost,
+    RemoveHost,
     SweepOrphans,
     SweepCluster,
 )

@@ -16,11 +16,13 @@ from activities.hosts import HostActivities
 from activities.images import ImageActivities
 from activities.maintenance import MaintenanceActivities
 from activities.membership import MembershipActivities
+from activities.moves import MoveActivities
 from activities.nodes import NodeActivities
 from activities.overlay import OverlayActivities
 from activities.people import PeopleCredentials
 from activities.ports import Archives, Fabric, Hosts, Images, Nodes, Orchestrator, Pki, Records, Vault
 from activities.progress import ProgressInterceptor
+from activities.publications import PublicationActivities
 from activities.records import RecordActivities
 from activities.secrets import ClusterSecrets
 from api.app import ApiDependencies, create_app
@@ -100,8 +102,10 @@ def real_drivers(settings: Settings, instance: Instance, shells: Shells) -> Driv
     return Drivers(nodes, fabric, hosts, images, pki, {each.coe: each for each in orchestrators})
 
 
-def activities_of(drivers: Drivers, records: Records, vault: Vault, archives: Archives) -> Sequence[Callable[..., Any]]:
-    """Return every activity, bound to its drivers."""
+def activities_of(
+    drivers: Drivers, records: Records, vault: Vault, archives: Archives, management_networks: Sequence[str] = ()
+) -> Sequence[Callable[..., Any]]:
+    """Return every activity, bound to its drivers. Nodes open no connections to `management_networks` (CIDR)."""
     secrets = ClusterSecrets(records, vault)
     concerns = (
         RecordActivities(records),
@@ -111,7 +115,9 @@ def activities_of(drivers: Drivers, records: Records, vault: Vault, archives: Ar
         NodeActivities(records, secrets, drivers.nodes, drivers.orchestrators),
         MembershipActivities(records, secrets, drivers.orchestrators),
         OverlayActivities(records, secrets, drivers.orchestrators),
-        HostActivities(records, drivers.hosts, drivers.images),
+        PublicationActivities(records, drivers.fabric),
+        HostActivities(records, drivers.hosts, drivers.images, drivers.fabric, management_networks),
+        MoveActivities(records, drivers.nodes, drivers.hosts),
         MaintenanceActivities(records, drivers.nodes, drivers.fabric),
     )
     return [
@@ -173,7 +179,9 @@ class Service:
         return make_worker(
             client,
             task_queue(self.instance.prefix),
-            activities_of(drivers or self.drivers(), records, self.vault, self.archives),
+            activities_of(
+                drivers or self.drivers(), records, self.vault, self.archives, self.settings.guarded_networks
+            ),
             [*more, ProgressInterceptor(records)],
         )
 

@@ -1,12 +1,16 @@
-"""ConfigureOverlay: makes, proves and removes a cluster's overlay network. Alone, or as a part of a create."""
+"""ConfigureOverlay: makes, proves and removes a cluster's overlay network. Alone, or as a part of a create.
+
+What joins the cluster's hosts is proved first: an overlay network can't be better than what is below it.
+"""
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from activities.fabric import FabricActivities
     from activities.inputs import OverlayStep
     from activities.overlay import OverlayActivities
     from workflows.names import CONFIGURE_OVERLAY, PROGRESS_QUERY, ConfigureOverlayInput
-    from workflows.policies import OVERLAY, VERIFY
+    from workflows.policies import OVERLAY, PROBE, VERIFY
     from workflows.story import Story
 
 
@@ -36,6 +40,8 @@ class ConfigureOverlay:
         return self._story.progress()
 
     async def _make(self) -> None:
+        if self._change.spans_hosts:
+            await self._story.run(FabricActivities.probe_segment, PROBE)
         self._story.undo.push(self._remove)
         await self._story.run(OverlayActivities.ensure_overlay, OVERLAY, self._step)
         await self._story.run(OverlayActivities.verify_overlay, VERIFY, self._step)

@@ -14,9 +14,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.records import RecordActivities
     from domain.nodes import NodeRef
     from workflows.configure_overlay import ConfigureOverlay
+    from workflows.fabric_steps import join_hosts, remove_network
     from workflows.names import CREATE_CLUSTER, PROGRESS_QUERY, ConfigureOverlayInput, CreateClusterInput
     from workflows.node_steps import on_node, remove_reserved
-    from workflows.policies import IMAGE, KEYS, MEMBERSHIP, NETWORK, NODE, RECORD, REMOVE, RESERVE
+    from workflows.policies import IMAGE, KEYS, MEMBERSHIP, NODE, PROBE, RECORD, RESERVE
     from workflows.story import Story
     from workflows.undo import in_parallel
 
@@ -44,13 +45,14 @@ class CreateCluster:
         story = self._story
         story.undo.push(lambda: remove_reserved(story))
         reserve = CountStep(story.step.operation_id, story.step.cluster_id, count=self._change.node_count)
-        manager, *workers = await story.run(RecordActivities.reserve_nodes, RESERVE, reserve)
+        nodes: list[NodeRef] = await story.run(RecordActivities.reserve_nodes, RESERVE, reserve)
+        manager, *workers = nodes
 
-        story.undo.push(lambda: story.run(FabricActivities.remove_segment, REMOVE))
+        story.undo.push(lambda: remove_network(story, nodes))
         story.undo.push(lambda: story.run(CredentialActivities.discard_secrets, RECORD))
         await in_parallel(
             story.run(CredentialActivities.ensure_authority, KEYS),
-            story.run(FabricActivities.ensure_segment, NETWORK),
+            join_hosts(story),
             story.run(ImageActivities.ensure_images, IMAGE),
         )
 
@@ -60,8 +62,11 @@ class CreateCluster:
             self._form(manager, formed),
             *(self._join(worker, formed) for worker in workers),
         )
+        spans_hosts = len({node.host for node in nodes}) > 1
         if self._change.overlay:
-            await self._overlay()
+            await self._overlay(spans_hosts=spans_hosts)
+        elif spans_hosts:
+            await story.run(FabricActivities.probe_segment, PROBE)
 
     async def _form(self, manager: NodeRef, formed: asyncio.Event) -> None:
         await self._story.run(NodeActivities.ensure_node, NODE, on_node(self._story, manager))
@@ -73,7 +78,7 @@ class CreateCluster:
         await formed.wait()
         await self._story.run(MembershipActivities.join_node, MEMBERSHIP, on_node(self._story, worker))
 
-    async def _overlay(self) -> None:
+    async def _overlay(self, *, spans_hosts: bool) -> None:
         """Make and prove the cluster's own overlay network, as a workflow of its own."""
         change = self._change
         overlay = ConfigureOverlayInput(
@@ -83,6 +88,7 @@ class CreateCluster:
             change.tenant_id,
             overlay=change.overlay,
             part_of_change=True,
+            spans_hosts=spans_hosts,
         )
         info = workflow.info()
         with self._story.shown("configure_overlay", "Make and check the overlay network"):

@@ -4,14 +4,15 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.credentials import CredentialActivities
-    from activities.fabric import FabricActivities
     from activities.images import ImageActivities
     from activities.records import RecordActivities
+    from domain.nodes import NodeRef
+    from workflows.fabric_steps import remove_network
     from workflows.names import DELETE_CLUSTER, PROGRESS_QUERY, DeleteClusterInput
     from workflows.node_steps import remove_nodes
-    from workflows.policies import RECORD, REMOVE
+    from workflows.policies import RECORD
     from workflows.story import Story
-    from workflows.undo import in_parallel, is_foreseen
+    from workflows.undo import each, in_parallel, raise_if_cancelled
 
 
 @workflow.defn(name=DELETE_CLUSTER)
@@ -35,13 +36,11 @@ class DeleteCluster:
 
     async def _steps(self) -> None:
         story = self._story
-        await remove_nodes(story, await story.run(RecordActivities.cluster_nodes, RECORD))
-        try:
-            await story.run(FabricActivities.remove_segment, REMOVE)
-        except BaseException as error:
-            if not is_foreseen(error):
-                raise
-            workflow.logger.warning("the cluster's network is left to the sweep", exc_info=error)
+        nodes: list[NodeRef] = await story.run(RecordActivities.cluster_nodes, RECORD)
+        left = {node.id for node in await remove_nodes(story, nodes)}
+        for failure in await each(remove_network(story, nodes, left)):
+            workflow.logger.warning("the cluster's network is left to the sweep", exc_info=failure)
+        raise_if_cancelled()
         await in_parallel(
             story.run(CredentialActivities.discard_secrets, RECORD),
             story.run(ImageActivities.discard_images, RECORD),

@@ -4,7 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.fabric import FabricActivities
-    from activities.inputs import NodesStep, Step
+    from activities.inputs import HostsStep, NodesStep, Step
     from activities.maintenance import MaintenanceActivities
     from activities.membership import MembershipActivities
     from workflows.names import HEAL_CLUSTER, PROGRESS_QUERY, HealClusterInput
@@ -36,7 +36,9 @@ class HealCluster:
     async def _steps(self) -> None:
         story = self._story
         nodes: list[Step] = await story.run(MaintenanceActivities.stopped_members, INSPECT)
-        await story.run(FabricActivities.ensure_segment, NETWORK)
+        await story.run(
+            FabricActivities.settle_segment, NETWORK, HostsStep(story.step.operation_id, story.step.cluster_id)
+        )
         await start_nodes(story, nodes, START)
         started = [step.node.id for step in nodes if step.node is not None]
         back = NodesStep(self._change.operation_id, self._change.cluster_id, node_ids=started)

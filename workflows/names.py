@@ -83,12 +83,14 @@ class ShrinkClusterInput(ClusterChange):
 class ConfigureOverlayInput(ClusterChange):
     """Make and prove the overlay network named, or, with `remove`, take it away.
 
-    As a child of a create, `part_of_change` is set: the parent then records the result.
+    As a child of a create, `part_of_change` is set: the parent then records the result. A cluster that is known not to
+    span hosts has nothing to prove between them.
     """
 
     overlay: str = ""
     remove: bool = False
     part_of_change: bool = False
+    spans_hosts: bool = True
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,9 @@ class MoveNodesInput(ClusterChange):
 
 @dataclass(frozen=True)
 class PublishPortsInput(ClusterChange):
-    """Publish a port, or withdraw one: which, and what, stands in the operation's row.
+    """Publish the port that the operation's row names, or, with `withdraw`, let it lead to the cluster no more."""
 
-    Its kind is `publish` or `unpublish`, its params are `host_port`, `node_port` and `protocol`.
-    """
+    withdraw: bool = False
 
 
 @dataclass(frozen=True)

@@ -35,26 +35,28 @@ async def start_nodes(story: Story, nodes: Sequence[Step], policy: StepPolicy = 
         raise failures[0]
 
 
-async def remove_nodes(story: Story, nodes: Sequence[NodeRef], *, leave: bool = False) -> None:
+async def remove_nodes(story: Story, nodes: Sequence[NodeRef], *, leave: bool = False) -> list[NodeRef]:
     """Remove the containers of `nodes` at once, out of the cluster first with `leave`, and release what they held.
 
-    What can't be removed in time keeps its reservations, and is left to the sweep.
+    What can't be removed in time keeps its reservations, and is left to the sweep: that is returned.
     """
     if not nodes:
-        return
+        return []
     gone = await in_parallel(*(_removed(story, node, leave=leave) for node in nodes))
     removed = [node.id for node, is_gone in zip(nodes, gone, strict=True) if is_gone]
     left = [node.id for node, is_gone in zip(nodes, gone, strict=True) if not is_gone]
     if left:
-        await story.run(RecordActivities.mark_nodes_leftover, RECORD, _several(story, left))
+        await story.run(RecordActivities.mark_nodes_leftover, RECORD, several(story, left))
     if removed:
-        await story.run(RecordActivities.release_nodes, RECORD, _several(story, removed))
+        await story.run(RecordActivities.release_nodes, RECORD, several(story, removed))
+    return [node for node in nodes if node.id in left]
 
 
-async def remove_reserved(story: Story, *, leave: bool = False) -> None:
-    """Remove all nodes that this operation reserved, known to the workflow or not."""
-    nodes = await story.run(RecordActivities.operation_nodes, RECORD)
+async def remove_reserved(story: Story, *, leave: bool = False) -> list[NodeRef]:
+    """Remove all nodes that this operation reserved, known to the workflow or not, and return them."""
+    nodes: list[NodeRef] = await story.run(RecordActivities.operation_nodes, RECORD)
     await remove_nodes(story, nodes, leave=leave)
+    return nodes
 
 
 async def _removed(story: Story, node: NodeRef, *, leave: bool) -> bool:
@@ -80,5 +82,6 @@ async def _left(story: Story, node: NodeRef) -> None:
         workflow.logger.warning("a node could not leave its cluster", exc_info=error)
 
 
-def _several(story: Story, node_ids: list[str]) -> NodesStep:
+def several(story: Story, node_ids: list[str]) -> NodesStep:
+    """Return the story's step, on several nodes at once."""
     return NodesStep(story.step.operation_id, story.step.cluster_id, node_ids=node_ids)

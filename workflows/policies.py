@@ -47,6 +47,12 @@ RESERVE = StepPolicy(attempt=timedelta(seconds=5), all_attempts=timedelta(minute
 
 KEYS = StepPolicy(attempt=timedelta(seconds=5), all_attempts=timedelta(minutes=2), heartbeat=None)
 NETWORK = StepPolicy(attempt=timedelta(seconds=20), all_attempts=timedelta(minutes=2))
+PROBE = StepPolicy(attempt=timedelta(seconds=30), all_attempts=timedelta(minutes=1))
+"""Proofs between hosts. What stands between them does not go away by trying; a node that just started is worth some."""
+
+SETTLE = StepPolicy(attempt=timedelta(seconds=45), all_attempts=timedelta(seconds=90))
+"""What is brought in line after a change, on hosts that answer. The change stands also where this fails."""
+
 NODE = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=4), final=("docker-silent",))
 START = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=2), final=("docker-silent",))
 """Starts of nodes that were there before. What does not start by then is left to the next heal, after a pause."""
@@ -65,4 +71,11 @@ REMOVE = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes
 
 HOST = StepPolicy(attempt=timedelta(minutes=15), all_attempts=timedelta(minutes=30), final=("host-not-ready",))
 IMAGE = StepPolicy(attempt=timedelta(minutes=20), all_attempts=timedelta(hours=1))
+MOVES = StepPolicy(attempt=timedelta(hours=3), all_attempts=timedelta(hours=3))
+"""Moves of nodes off a host, all clusters' at once: each has its own steps with their bounds."""
+
+RELEASE = StepPolicy(attempt=timedelta(minutes=3), all_attempts=timedelta(minutes=6))
+FORGET = StepPolicy(attempt=timedelta(seconds=5), all_attempts=timedelta(hours=1), heartbeat=None)
+"""The end of a host's row. Changes to clusters that had nodes there come first; they have their own bounds."""
+
 INSPECT = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=10))

@@ -5,9 +5,10 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.fabric import FabricActivities
     from activities.hosts import HostActivities
-    from activities.inputs import HostStep, Step
+    from activities.inputs import HostsStep, HostStep, NodesStep, Step
     from activities.maintenance import MaintenanceActivities
     from activities.membership import MembershipActivities
+    from activities.publications import PublicationActivities
     from workflows.names import PREPARE_HOST, PROGRESS_QUERY, PrepareHostInput
     from workflows.node_steps import start_nodes
     from workflows.policies import HOST, IMAGE, INSPECT, MEMBERSHIP, NETWORK, RECORD
@@ -38,35 +39,42 @@ class PrepareHost:
     async def _steps(self) -> None:
         story = self._story
         await story.run(HostActivities.ensure_host, HOST, self._host)
-        _, image = await in_parallel(
-            story.run(HostActivities.measure_host, HOST, self._host),
-            story.run(HostActivities.ensure_image, IMAGE, self._host),
-        )
+        _, image = await in_parallel(self._measure(), story.run(HostActivities.ensure_image, IMAGE, self._host))
         await story.run(HostActivities.ready_host, RECORD, self._host, image)
         await self._restore()
 
+    async def _measure(self) -> None:
+        """Measure the host, for which it has to have the packages; then keep nodes from hosts, at the address found."""
+        await self._story.run(HostActivities.measure_host, HOST, self._host)
+        await self._story.run(HostActivities.guard_hosts, NETWORK, self._host)
+
     async def _restore(self) -> None:
-        """Bring the clusters' networks back, then start the nodes that have stopped.
+        """Bring published ports and the clusters' networks back, then start the nodes that have stopped.
 
         A node that does not start keeps no other from starting; the first such failure is the operation's.
         """
         story = self._story
         clusters: list[str] = await story.run(HostActivities.host_clusters, RECORD, self._host)
-        steps = [Step(self._host.operation_id, cluster_id) for cluster_id in clusters]
-        failures = await each(*(story.run(FabricActivities.ensure_segment, NETWORK, step) for step in steps))
+        steps = [HostsStep(self._host.operation_id, cluster_id) for cluster_id in clusters]
+        failures = await each(
+            *(story.run(FabricActivities.settle_segment, NETWORK, step) for step in steps),
+            story.run(PublicationActivities.host_publications, NETWORK, self._host),
+        )
         nodes: list[Step] = await story.run(MaintenanceActivities.stopped_nodes, INSPECT, self._host)
         touched = {node.cluster_id for node in nodes}
         failures += await each(
             *(
-                self._bring_back(step, [node for node in nodes if node.cluster_id == step.cluster_id])
-                for step in steps
-                if step.cluster_id in touched
+                self._bring_back(cluster_id, [node for node in nodes if node.cluster_id == cluster_id])
+                for cluster_id in clusters
+                if cluster_id in touched
             )
         )
         if failures:
             raise failures[0]
 
-    async def _bring_back(self, cluster: Step, nodes: list[Step]) -> None:
-        """Start a cluster's nodes, and wait until they have found each other."""
+    async def _bring_back(self, cluster_id: str, nodes: list[Step]) -> None:
+        """Start a cluster's nodes, and wait until they have found the others."""
         await start_nodes(self._story, nodes)
-        await self._story.run(MembershipActivities.await_members, MEMBERSHIP, cluster)
+        started = [step.node.id for step in nodes if step.node is not None]
+        back = NodesStep(self._host.operation_id, cluster_id, node_ids=started)
+        await self._story.run(MembershipActivities.await_members, MEMBERSHIP, back)

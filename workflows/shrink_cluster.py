@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.nodes import NodeActivities
     from activities.records import RecordActivities
     from domain.nodes import NodeRef
+    from workflows.fabric_steps import settle
     from workflows.names import PROGRESS_QUERY, SHRINK_CLUSTER, ShrinkClusterInput
     from workflows.node_steps import on_node
     from workflows.policies import DRAIN, MEMBERSHIP, RECORD, REMOVE
@@ -42,6 +43,8 @@ class ShrinkCluster:
         story.undo.push(lambda: self._take_back(nodes))
         await in_parallel(*(story.run(MembershipActivities.drain_node, DRAIN, on_node(story, node)) for node in nodes))
         await in_parallel(*(self._remove(node) for node in nodes))
+        self._story.undo.forget()
+        await settle(story, nodes)
 
     async def _remove(self, node: NodeRef) -> None:
         """Remove one node; the count falls with its row, so that it is true also if the next one fails."""

@@ -69,11 +69,15 @@ class Undo:
     """What it takes to undo the steps so far."""
 
     def __init__(self) -> None:
-        self._stack: list[Callable[[], Awaitable[None]]] = []
+        self._stack: list[Callable[[], Awaitable[object]]] = []
 
-    def push(self, undo: Callable[[], Awaitable[None]]) -> None:
+    def push(self, undo: Callable[[], Awaitable[object]]) -> None:
         """Register how to undo the step that comes next."""
         self._stack.append(undo)
+
+    def forget(self) -> None:
+        """Let the steps so far stand, whatever comes after them."""
+        self._stack.clear()
 
     async def run(self) -> list[BaseException]:
         """Undo all steps, last first, going on past those that fail; return their failures."""

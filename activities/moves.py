@@ -1,0 +1,94 @@
+"""Steps that take nodes off a host, and a host out of the fleet."""
+
+import asyncio
+
+from temporalio import activity
+
+from activities.hosts_at_once import on_all
+from activities.inputs import HostStep, MoveStep, Step
+from activities.notes import note
+from activities.ports import Hosts, Nodes, Records
+from domain.errors import HostInUse, NotFound
+from domain.facts import Leftover
+from domain.nodes import NodeRef
+
+POLL_S = 0.25
+"""How often it is looked whether a move has ended. Moves take seconds at least."""
+
+
+class MoveActivities:
+    """Has clusters' nodes moved off a host, and lets the host go."""
+
+    def __init__(self, records: Records, nodes: Nodes, hosts: Hosts) -> None:
+        self._records = records
+        self._nodes = nodes
+        self._hosts = hosts
+
+    @activity.defn
+    async def move_nodes(self, step: MoveStep) -> None:
+        """Return once every cluster with workers on the host has tried to move them: an operation each, all at once.
+
+        A cluster that is being changed gets its turn after that. What a move that failed says is noted.
+        """
+        told: set[str] = set()
+        while True:
+            moves = await asyncio.to_thread(self._records.accept_moves, step.operation_id, step.host_id, dead=step.dead)
+            awaited = await asyncio.to_thread(self._records.awaited_clusters, step.operation_id, step.host_id)
+            open_moves = 0
+            for move in moves:
+                ended, error = await asyncio.to_thread(self._records.operation_ended, move)
+                open_moves += not ended
+                if error is not None and move not in told:
+                    note(f"The move {move} failed: {error.detail}")
+                    told.add(move)
+            if not open_moves and not awaited:
+                return
+            await asyncio.sleep(POLL_S)
+
+    @activity.defn
+    def choose_moves(self, step: Step) -> list[NodeRef]:
+        """Mark the cluster's workers on the host as removing, and return them; the same ones when called again."""
+        return list(self._records.choose_moves(step.operation_id))
+
+    @activity.defn
+    def admit_nodes(self, step: Step) -> None:
+        """Count the new nodes among the cluster's own: from here on, only the old ones' going can fail."""
+        self._records.admit_nodes(step.operation_id)
+
+    @activity.defn
+    async def remove_leftovers(self, step: HostStep) -> None:
+        """Ensure that nothing is left on the host of nodes that could not be removed before."""
+        host = await asyncio.to_thread(self._records.host, step.host_id)
+
+        async def remove(left: Leftover) -> None:
+            await self._nodes.remove(host, left.container)
+            await asyncio.to_thread(self._records.release_nodes, left.cluster_id, [left.node_id])
+
+        await on_all(await asyncio.to_thread(self._records.leftovers, step.host_id), remove)
+
+    @activity.defn
+    def check_empty(self, step: HostStep) -> None:
+        """Raise `HostInUse`, with a sentence on each node that is still on the host, if there are any."""
+        stuck = self._records.stuck_on_host(step.host_id)
+        if stuck:
+            count = f"{len(stuck)} nodes are" if len(stuck) > 1 else "1 node is"
+            raise HostInUse(
+                f"{count} still on {step.host}. {' '.join(stuck)}",
+                remedy=f"See to each of them as it says, then drain {step.host} again. It stays cordoned.",
+            )
+
+    @activity.defn
+    async def release_host(self, step: HostStep) -> None:
+        """Ensure that nothing of this instance is on the host any more: containers, networks, storage, settings."""
+        host = await asyncio.to_thread(self._records.host, step.host_id)
+        found = await self._nodes.found(host)
+        await on_all(found, lambda node: self._nodes.remove(host, node.container))
+        await self._hosts.release(host, purge=True)
+
+    @activity.defn
+    def forget_host(self, step: HostStep) -> list[str]:
+        """Drop the host's row, and what is reserved on it; return the ids of the clusters that had nodes there."""
+        try:
+            return list(self._records.forget_host(step.host_id))
+        except NotFound:
+            return []
