@@ -14,8 +14,8 @@ from api import errors, openapi
 from api.context import Parts
 from api.launcher import START_TIMEOUT_S, Launcher
 from api.middleware import MAX_UPLOAD_BYTES, BodyLimit, Gate, HeadAsGet, RequestContext
-from api.ports import Credentials, Probe, Releases, Starter, Tokens
-from api.routes import clusters, images, operations, overlays
+from api.ports import Credentials, HostProbes, Probe, Releases, Starter, Tokens
+from api.routes import clusters, hosts, images, operations, overlays, publications
 from api.routes.system import VERSION, system_router
 from api.waits import Waits
 from domain.clusters import ClusterType, cluster_types
@@ -27,7 +27,8 @@ class ApiDependencies:
     """What the app is made of.
 
     `types` are what clusters can be made of, where there is a release of them. `probes` are asked by /readyz, by name;
-    `start_timeout_s` bounds one call to Temporal, `max_upload_bytes` an archive of container images.
+    `start_timeout_s` bounds one call to Temporal, `max_upload_bytes` an archive of container images. `host_root` is the
+    directory on added hosts that holds all that the instance keeps there.
     """
 
     engine: Engine
@@ -36,10 +37,12 @@ class ApiDependencies:
     credentials: Credentials
     archives: ArchiveFolder
     releases: Releases
+    host_probes: HostProbes
     types: Sequence[ClusterType] = field(default_factory=cluster_types)
     probes: Mapping[str, Probe] = field(default_factory=dict)
     start_timeout_s: float = START_TIMEOUT_S
     max_upload_bytes: int = MAX_UPLOAD_BYTES
+    host_root: str = "/var/lib/carina-host"
 
 
 def create_app(deps: ApiDependencies) -> FastAPI:
@@ -70,7 +73,15 @@ def create_app(deps: ApiDependencies) -> FastAPI:
         ],
     )
     app.state.parts = Parts(
-        deps.engine, launcher, deps.credentials, deps.archives, deps.releases, tuple(deps.types), Waits()
+        deps.engine,
+        launcher,
+        deps.credentials,
+        deps.archives,
+        deps.releases,
+        tuple(deps.types),
+        Waits(),
+        deps.host_probes,
+        deps.host_root,
     )
     errors.install(app)
     openapi.install(app)
@@ -78,7 +89,7 @@ def create_app(deps: ApiDependencies) -> FastAPI:
     # The gate checks the token before anything is read; this only tells the documentation of it.
     token = Security(APIKeyHeader(name="X-Auth-Token", auto_error=False))
     guarded = APIRouter(dependencies=[token])
-    for router in (clusters.router, overlays.router, images.router, operations.router):
-        guarded.include_router(router)
+    for part in (clusters, overlays, images, publications, hosts, operations):
+        guarded.include_router(part.router)
     app.include_router(guarded)
     return app

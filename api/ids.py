@@ -32,6 +32,13 @@ def _operation_id(value: str) -> str:
     return found
 
 
+def _host_id(value: str) -> str:
+    found = _canonical(value)
+    if found is None:
+        raise NotFound(f"There is no host {value[:64]!r}.")
+    return found
+
+
 def check_marker(marker: str | None) -> str | None:
     """Return the marker of a list by id; raise `InvalidInput` where it is no id."""
     if marker is None:
@@ -43,4 +50,5 @@ def check_marker(marker: str | None) -> str | None:
 
 
 ClusterId = Annotated[str, AfterValidator(_cluster_id), Path(json_schema_extra={"format": "uuid"})]
+HostId = Annotated[str, AfterValidator(_host_id), Path(json_schema_extra={"format": "uuid"})]
 OperationId = Annotated[str, AfterValidator(_operation_id), Path(json_schema_extra={"format": "uuid"})]

@@ -7,7 +7,7 @@ import structlog
 
 from api.ports import AlreadyRunning, Starter
 from domain.errors import CarinaError
-from store.views import Accepted, OperationView
+from store.views import Accepted, HostAccepted, OperationView
 
 START_TIMEOUT_S = 3.0
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -21,7 +21,7 @@ class Launcher:
         self._start_timeout_s = start_timeout_s
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def launch(self, accepted: Accepted) -> None:
+    def launch(self, accepted: Accepted | HostAccepted) -> None:
         """Start what was accepted; after what it pushes aside has closed, if it does. Returns at once."""
         if accepted.replayed:
             return

@@ -20,6 +20,8 @@ TAGS = [
     {"name": "clusters", "description": "Clusters, their nodes and their credentials."},
     {"name": "overlay networks", "description": "Networks on which a cluster's containers meet across nodes."},
     {"name": "container images", "description": "Images that all nodes of a cluster have, without a registry."},
+    {"name": "published ports", "description": "Ports of hosts that lead to a cluster's nodes."},
+    {"name": "hosts", "description": "The machines that carry nodes; for administrators."},
     {"name": "operations", "description": "Changes, step by step."},
     {"name": "system", "description": "Open to anyone, without a token."},
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.json_schema import WithJsonSchema
 
-from domain.clusters import ClusterStatus, Health
+from domain.clusters import ClusterStatus, Health, Severity
 from domain.images import ImageState
 from domain.nodes import NodeRole, NodeState
 from domain.operations import OperationKind, OperationState, StepState
@@ -30,8 +30,8 @@ class Answer(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class SizeOut(Answer):
-    """An amount of CPUs, memory and disk. As the size of nodes, 0 is no limit."""
+class NodeSizeOut(Answer):
+    """What each node may use; 0 is no limit."""
 
     cpus: float
     memory_bytes: int
@@ -47,17 +47,22 @@ class ClusterTypeOut(Answer):
     version: str
     host_type: str
     active: bool
-    size: SizeOut
+    size: NodeSizeOut
     requires: Sequence[str]
 
 
 class ConditionOut(Answer):
-    """Something that people should know about a cluster."""
+    """Something that people should know about a cluster, or about one node or host of it.
+
+    A "fault" degrades the cluster's health; a "limit" is what its hosts can't do, and does not.
+    """
 
     type: str
+    severity: Severity
     message: str
     since: str
     node: str | None
+    host: str | None
 
 
 class CapabilityOut(Answer):
@@ -70,10 +75,7 @@ class CapabilityOut(Answer):
 
 
 class OptionsOut(Answer):
-    """What was chosen for a cluster. The networks are those of Kubernetes; `registry_mirrors` are URLs by registry.
-
-    `hosts` are the names of the only hosts that may carry nodes, unless there are none; `not_hosts` may not.
-    """
+    """What was chosen for a cluster. Networks are those of Kubernetes. `hosts` are the only ones, if there are any."""
 
     network: str | None
     pod_subnet: str | None

@@ -249,6 +249,7 @@ class HostUnreachable(CommandFailed):
 
     code = "host-unreachable"
     title = "The host can't be reached"
+    status = 502
     default_remedy = "Check that the host is up, and that its address and SSH port answer; then try again."
 
 
@@ -257,6 +258,7 @@ class HostKeyChanged(StepFailed):
 
     code = "host-key-changed"
     title = "The host presents another key than the one known"
+    status = 409
     retryable = False
     default_remedy = (
         "Look up the key on the host itself ('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub'). If it is the one "
@@ -269,6 +271,7 @@ class HostAccessDenied(StepFailed):
 
     code = "host-access-denied"
     title = "The host does not let Carina work on it"
+    status = 502
     retryable = False
     default_remedy = "Give Carina's key access to the host, as root or as a user with sudo without a password."
 

@@ -204,11 +204,20 @@ def _is_absolute(path: str) -> bool:
 
 
 def _type_in(encoded: str) -> str:
-    """Return the type that a key's blob says it is of; an empty one where it is no blob."""
+    """Return the type that a key's blob says it is of; an empty one where it is no whole blob.
+
+    A blob is a row of strings, each behind its length (RFC 4251, section 5): the type, then the numbers of the key.
+    """
     try:
         blob = base64.b64decode(encoded, validate=True)
-        length = int.from_bytes(blob[:_LENGTH_BYTES], "big")
-        return blob[_LENGTH_BYTES : _LENGTH_BYTES + length].decode("ascii") if len(blob) > length else ""
+        strings = []
+        while blob:
+            end = _LENGTH_BYTES + int.from_bytes(blob[:_LENGTH_BYTES], "big")
+            if len(blob) < max(end, _LENGTH_BYTES):
+                return ""
+            strings.append(blob[_LENGTH_BYTES:end])
+            blob = blob[end:]
+        return strings[0].decode("ascii") if len(strings) > 1 else ""
     except (binascii.Error, ValueError):
         return ""
 

@@ -9,7 +9,7 @@ from domain.host_input import AskedHost
 from domain.operations import OperationKind
 from store import host_acceptance, host_views
 from store.pages import page_of
-from store.queries import find_host
+from store.queries import find_host, node_network
 from store.transactions import read, write
 from store.views import HostAccepted, HostNodeView, HostReportView, HostView, Page
 
@@ -42,6 +42,10 @@ class HostAdmin:
             self._engine, lambda session: host_views.list_nodes(session, host_id, limit=limit + 1, marker=marker)
         )
         return page_of(views, limit, lambda view: view.node.id)
+
+    def node_network(self) -> str | None:
+        """Return the network that all hosts' nodes take their addresses from, None until a host has claimed one."""
+        return read(self._engine, node_network)
 
     def check_free(self, wanted: AskedHost) -> None:
         """Raise what `accept_add` would for what is taken by others: `NameTaken`, `Conflict`."""

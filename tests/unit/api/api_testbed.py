@@ -1,7 +1,7 @@
 """The app on a real store, with a starter that only remembers, and the moves of a worker made by hand."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,8 @@ from api.launcher import Launcher
 from api.ports import AlreadyRunning, RunState
 from api.waits import Waits
 from domain.errors import Unavailable
-from domain.hosts import CAP_ESP, Claim, HostState
+from domain.host_input import fingerprint
+from domain.hosts import CAP_ESP, Claim, Host, HostReport, HostState
 from domain.instance import Instance
 from store.hosts import ensure_local_host
 from store.records import StoreRecords
@@ -30,7 +31,20 @@ HEADERS = {
     "Accept": "application/json",
     "Content-Type": "application/json",
 }
-TABLES = ("clusters", "operations", "nodes", "overlays", "secrets", "idempotency_keys", "steps", "images")
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIrYSSb1V4YPuaLwCmFVoB3Hp9+hcjOUBLxRDEOCd8t3"
+FINGERPRINT = fingerprint(HOST_KEY)
+TABLES = (
+    "hosts",
+    "publications",
+    "clusters",
+    "operations",
+    "nodes",
+    "overlays",
+    "secrets",
+    "idempotency_keys",
+    "steps",
+    "images",
+)
 KUBERNETES_VERSION = "1.35.4"
 
 
@@ -106,6 +120,34 @@ class FakeReleases:
 
 
 @dataclass
+class FakeHostProbes:
+    """Presents one key at every machine, and finds on each what a test says; remembers where it looked."""
+
+    looked_at: list[tuple[str, int]] = field(default_factory=list)
+    previewed: list[Host] = field(default_factory=list)
+    report: HostReport = field(default_factory=lambda: HostReport((), frozenset(), 1500, 2))
+    changes: Sequence[str] = ()
+    failure: Exception | None = None
+    hangs: bool = False
+
+    async def presented_key(self, address: str, port: int) -> tuple[str, str]:
+        self.looked_at.append((address, port))
+        await self._reach()
+        return HOST_KEY, FINGERPRINT
+
+    async def preview(self, host: Host) -> tuple[HostReport, Sequence[str]]:
+        self.previewed.append(host)
+        await self._reach()
+        return self.report, self.changes
+
+    async def _reach(self) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.failure is not None:
+            raise self.failure
+
+
+@dataclass
 class Testbed:
     """What a test of the API works with."""
 
@@ -120,6 +162,7 @@ class Testbed:
     credentials: FakeCredentials
     archives: Path
     releases: FakeReleases
+    probes: FakeHostProbes
 
     @property
     def waits(self) -> Waits:
@@ -143,6 +186,25 @@ class Testbed:
         self.records.reserve_nodes(cluster["operation_id"], node_count)
         self.records.complete_operation(cluster["operation_id"])
         return await self.get(f"/clusters/{cluster['id']}")
+
+    async def add_host(self, name: str = "rack1", **fields: object) -> dict[str, Any]:
+        """Add a host whose key is confirmed."""
+        body = {"name": name, "address": f"{name}.example.org", "host_key": HOST_KEY, **fields}
+        response = await self.http.post("/hosts", json=body)
+        assert response.status_code == 202, response.text
+        return dict(response.json())
+
+    async def ready_host(self, name: str = "rack1", *, number: int = 1, **fields: object) -> dict[str, Any]:
+        """Add a host and do to its rows what its preparation would."""
+        added = await self.add_host(name, **fields)
+        self.begin(added["operation_id"])
+        host = self.records.host(added["id"])
+        claim = Claim("10.64.0.0/16", 1_000_000_000, 64)
+        report = replace(self.probes.report, address=f"192.0.2.{number}")
+        ready = replace(host, state=HostState.READY, claim=claim, image="i", fabric_address=report.address)
+        self.records.record_host(ready, report)
+        self.records.complete_operation(added["operation_id"])
+        return await self.get(f"/hosts/{added['id']}")
 
     def begin(self, operation_id: str) -> None:
         assert self.records.begin_operation(operation_id, workflow_id="cluster", run_id=f"run-of-{operation_id}")

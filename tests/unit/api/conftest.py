@@ -9,6 +9,7 @@ from api_testbed import (
     TENANT,
     TOKEN,
     FakeCredentials,
+    FakeHostProbes,
     FakeReleases,
     FakeStarter,
     Testbed,
@@ -56,6 +57,7 @@ async def bed(engine: Engine, tmp_path: Path) -> AsyncIterator[Testbed]:
     credentials = FakeCredentials()
     archives = tmp_path / "images"
     releases = FakeReleases({("swarm", "26.1"), ("kubernetes", KUBERNETES_VERSION)})
+    probes = FakeHostProbes()
     app = create_app(
         ApiDependencies(
             engine=engine,
@@ -64,6 +66,7 @@ async def bed(engine: Engine, tmp_path: Path) -> AsyncIterator[Testbed]:
             credentials=credentials,
             archives=ArchiveFolder(archives, reserve_bytes=0),
             releases=releases,
+            host_probes=probes,
             probes={"database": database_probe(engine)},
             start_timeout_s=0.05,
             max_upload_bytes=MAX_UPLOAD_BYTES,
@@ -75,5 +78,5 @@ async def bed(engine: Engine, tmp_path: Path) -> AsyncIterator[Testbed]:
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://carina.test", headers=HEADERS
     ) as http:
-        yield Testbed(http, app, engine, starter, launcher, records, credentials, archives, releases)
+        yield Testbed(http, app, engine, starter, launcher, records, credentials, archives, releases, probes)
     await launcher.close()

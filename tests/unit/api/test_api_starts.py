@@ -79,6 +79,27 @@ OPERATION = OperationView(
             names.ShrinkClusterInput(*BASE, remove=2),
             "Shrink cluster demo by 2 nodes",
         ),
+        (
+            OperationKind.MOVE,
+            {"host_id": "h-1", "dead": True, "part_of": "op-0"},
+            "MoveNodes",
+            names.MoveNodesInput(*BASE, host_id="h-1", dead=True),
+            "Move nodes of cluster demo to other hosts",
+        ),
+        (
+            OperationKind.PUBLISH,
+            {"host_port": 80, "node_port": 30080, "protocol": "tcp"},
+            "PublishPorts",
+            names.PublishPortsInput(*BASE),
+            "Publish port 80/tcp of cluster demo",
+        ),
+        (
+            OperationKind.UNPUBLISH,
+            {"host_port": 53, "node_port": 30053, "protocol": "udp"},
+            "PublishPorts",
+            names.PublishPortsInput(*BASE),
+            "Withdraw port 53/udp of cluster demo",
+        ),
         (OperationKind.DELETE, {}, "DeleteCluster", names.DeleteClusterInput(*BASE), "Delete cluster demo"),
         (
             OperationKind.ADD_OVERLAY,
@@ -109,24 +130,69 @@ def test_a_change_to_a_cluster_is_started_under_the_clusters_own_workflow_id(
     assert "op-1" in start.details
 
 
-def test_a_host_is_prepared_under_its_own_workflow_id() -> None:
-    start = start_of(
-        replace(
-            OPERATION,
-            kind=OperationKind.PREPARE_HOST,
-            params={},
-            cluster_id=None,
-            cluster_name=None,
-            host_id="h-1",
-            workflow_id="host-h-1",
-        )
+@pytest.mark.parametrize(
+    ("kind", "params", "workflow", "change", "summary"),
+    [
+        (
+            OperationKind.PREPARE_HOST,
+            {},
+            "PrepareHost",
+            names.PrepareHostInput("op-1", "h-1", "h-1"),
+            "Prepare host h-1",
+        ),
+        (
+            OperationKind.DRAIN_HOST,
+            {"host_name": "rack1"},
+            "DrainHost",
+            names.DrainHostInput("op-1", "h-1", "rack1"),
+            "Drain host rack1",
+        ),
+        (
+            OperationKind.REMOVE_HOST,
+            {"host_name": "rack1", "force": True},
+            "RemoveHost",
+            names.RemoveHostInput("op-1", "h-1", "rack1", force=True),
+            "Remove host rack1",
+        ),
+    ],
+)
+def test_a_change_to_a_host_is_started_under_the_hosts_own_workflow_id(
+    kind: OperationKind, params: dict[str, object], workflow: str, change: object, summary: str
+) -> None:
+    start = start_of(_on_host(kind, params))
+    assert (start.workflow, start.workflow_id, start.input, start.summary) == (workflow, "host-h-1", change, summary)
+    assert "op-1" in start.details
+
+
+def test_the_workflow_of_a_host_that_is_forgotten_is_still_found() -> None:
+    operation = replace(_on_host(OperationKind.REMOVE_HOST, {"host_name": "rack1"}), host_id=None)
+    assert start_of(operation).workflow_id == "host-h-1"
+
+
+def _on_host(kind: OperationKind, params: dict[str, object]) -> OperationView:
+    return replace(
+        OPERATION,
+        kind=kind,
+        params=params,
+        cluster_id=None,
+        cluster_name=None,
+        host_id="h-1",
+        workflow_id="host-h-1",
     )
-    assert (start.workflow, start.workflow_id) == ("PrepareHost", "host-h-1")
-    assert start.input == names.PrepareHostInput("op-1", "h-1", "h-1")
 
 
 def test_every_kind_of_operation_has_a_workflow() -> None:
-    params = {"node_count": 1, "retain": False, "add": 1, "remove": 1, "overlay": "back", "digest": "sha256:0"}
+    params = {
+        "node_count": 1,
+        "retain": False,
+        "add": 1,
+        "remove": 1,
+        "overlay": "back",
+        "digest": "sha256:0",
+        "host_id": "h",
+        "host_port": 80,
+        "protocol": "tcp",
+    }
     started = {start_of(replace(OPERATION, kind=kind, params=params, host_id="h")).workflow for kind in OperationKind}
     assert started == {
         "CreateCluster",
@@ -136,7 +202,11 @@ def test_every_kind_of_operation_has_a_workflow() -> None:
         "ConfigureOverlay",
         "LoadImage",
         "HealCluster",
+        "MoveNodes",
+        "PublishPorts",
         "PrepareHost",
+        "DrainHost",
+        "RemoveHost",
     }
 
 

@@ -84,6 +84,14 @@ async def test_the_description_names_every_path_and_only_errors_that_happen(bed:
         "/clusters/{cluster_id}/images",
         "/clusters/{cluster_id}/images/{digest}",
         "/clusters/{cluster_id}/operations",
+        "/clusters/{cluster_id}/publications",
+        "/clusters/{cluster_id}/publications/{host_port}/{protocol}",
+        "/hosts",
+        "/hosts/preview",
+        "/hosts/{host_id}",
+        "/hosts/{host_id}/report",
+        "/hosts/{host_id}/nodes",
+        "/hosts/{host_id}/tasks",
         "/operations/{operation_id}",
     }
     for path, calls in schema["paths"].items():
