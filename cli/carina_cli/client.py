@@ -3,10 +3,13 @@
 import uuid
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Generic, NamedTuple, Self, TypeVar, cast
+from typing import NamedTuple, Self, cast
 
+from carina_cli.accepted import Accepted
 from carina_cli.connection import Connection, document_of, error_of, operation_of, part
 from carina_cli.errors import SERVICE_UNAVAILABLE, ApiError, Missing
+from carina_cli.host_calls import Hosts
+from carina_cli.host_shapes import Publication
 from carina_cli.shapes import (
     Cluster,
     ClusterType,
@@ -30,15 +33,6 @@ ARCHIVE_PATIENCE_S = 120.0
 EXPIRY_HEADER = "Carina-Credentials-Expire"
 """The header that says when fetched credentials end, as an RFC 3339 time. Not sent for those that stay good."""
 
-Body = TypeVar("Body")
-
-
-class Accepted(NamedTuple, Generic[Body]):
-    """A change that the service took on: the thing as it now is, and the operation (None: nothing to do)."""
-
-    body: Body
-    operation_id: str | None
-
 
 class Credentials(NamedTuple):
     """A zip archive of credentials, and when they end, as an RFC 3339 time (None: not by themselves)."""
@@ -53,6 +47,7 @@ class Client:
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
         self._connection = Connection(endpoint)
+        self.hosts = Hosts(self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -157,6 +152,22 @@ class Client:
         """Have the service forget its copy of an image."""
         response = self._connection.send("DELETE", f"/clusters/{part(cluster_id)}/images/{part(digest)}")
         return cast("Image", document_of(response))
+
+    def publications(self, cluster_id: str) -> list[Publication]:
+        """Return the ports of the cluster's hosts that lead to it."""
+        return self._connection.items(f"/clusters/{part(cluster_id)}/publications", "publications", {})
+
+    def publish(self, cluster_id: str, *, host_port: int, node_port: int, protocol: str) -> Accepted[Publication]:
+        """Ask for a port of the cluster's hosts to lead to one of its nodes."""
+        body = {"host_port": host_port, "node_port": node_port, "protocol": protocol}
+        response = self._connection.send("POST", f"/clusters/{part(cluster_id)}/publications", body=body)
+        return Accepted(cast("Publication", document_of(response)), operation_of(response))
+
+    def unpublish(self, cluster_id: str, *, host_port: int, protocol: str) -> Accepted[Publication]:
+        """Ask for a port to lead to the cluster no more."""
+        path = f"/clusters/{part(cluster_id)}/publications/{host_port}/{part(protocol)}"
+        response = self._connection.send("DELETE", path)
+        return Accepted(cast("Publication", document_of(response)), operation_of(response))
 
     def operations(self, cluster_id: str) -> list[Operation]:
         """Return the cluster's operations, oldest first, without their steps. Works for deleted clusters too."""

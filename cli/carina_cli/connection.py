@@ -67,13 +67,19 @@ class Connection:
         body: object = None,
         headers: Mapping[str, str] | None = None,
         tries: int = 1,
+        patience_s: float = ANSWER_TIMEOUT_S,
     ) -> httpx.Response:
         """Send a request with the token; raise `ApiError` if the answer is an error, `Unreachable` without one.
 
         `body` becomes JSON. A request that may safely be repeated is sent up to `tries` times, when the connection
-        breaks before its answer.
+        breaks before its answer. `patience_s` bounds the wait for the answer.
         """
-        prepared = {"headers": {**self._authority(), **(headers or {})}, "params": params, "json": body}
+        prepared = {
+            "headers": {**self._authority(), **(headers or {})},
+            "params": params,
+            "json": body,
+            "timeout": httpx.Timeout(patience_s, connect=CONNECT_TIMEOUT_S),
+        }
         while True:
             tries -= 1
             try:

@@ -1,7 +1,12 @@
 """A cluster as people read it."""
 
+from collections import Counter
+from collections.abc import Sequence
+
+from carina_cli.describing_hosts import port_of
+from carina_cli.host_shapes import Publication
 from carina_cli.output import print_fields, print_lines
-from carina_cli.shapes import Cluster, Problem
+from carina_cli.shapes import Cluster, Node, Problem
 
 
 def kind_of(cluster: Cluster) -> str:
@@ -10,8 +15,8 @@ def kind_of(cluster: Cluster) -> str:
     return f"{kind['coe']} {kind.get('version') or ''}".rstrip()
 
 
-def print_cluster(cluster: Cluster) -> None:
-    """Write all that there is to say of a cluster."""
+def print_cluster(cluster: Cluster, nodes: Sequence[Node], publications: Sequence[Publication]) -> None:
+    """Write all that there is to say of a cluster, of where its nodes are, and of the ports that lead to them."""
     kind = cluster["cluster_type"]
     print_fields(
         [
@@ -22,9 +27,11 @@ def print_cluster(cluster: Cluster) -> None:
             ("Status", cluster["status"]),
             ("Health", cluster.get("health")),
             ("Nodes", cluster["node_count"]),
+            ("Hosts", ", ".join(f"{host} ({count})" for host, count in Counter(n["host"] for n in nodes).items())),
             ("Endpoint", cluster.get("endpoint")),
             ("Subnet", cluster.get("subnet")),
             *_options(cluster),
+            *(("Published", _published(publication)) for publication in publications),
             ("Operation", cluster.get("operation_id")),
             ("Created", cluster["created_at"]),
             ("Updated", cluster["updated_at"]),
@@ -49,7 +56,15 @@ def _options(cluster: Cluster) -> list[tuple[str, object]]:
         ("Services", options.get("service_subnet")),
         *(("Mirror", f"{registry} from {url}") for registry, url in mirrors.items()),
         ("Insecure", ", ".join(options.get("insecure_registries") or ())),
+        ("Only on", ", ".join(options.get("hosts") or ())),
+        ("Not on", ", ".join(options.get("not_hosts") or ())),
     ]
+
+
+def _published(publication: Publication) -> str:
+    """Return where a published port is, and where it leads."""
+    where = ", ".join(publication["addresses"]) or "nowhere yet"
+    return f"{port_of(publication)} to port {publication['node_port']}: {where}"
 
 
 def _print_capabilities(cluster: Cluster) -> None:

@@ -102,6 +102,7 @@ class ApiError(CliError):
         self.status = status
         self.code = problem.get("code") or f"http-{status}"
         self.request_id = problem.get("request_id") or ""
+        self.host_key = problem.get("host_key") or ""
         title = problem.get("title") or f"The service answered with HTTP status {status}"
         super().__init__(f"{title} ({self.code})", problem.get("detail") or "", problem.get("remedy") or "")
         self.exit_code = exit_code_of(status, self.code)

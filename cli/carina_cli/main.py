@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from carina_cli import __version__
-from carina_cli.commands import clusters, credentials, kubeconfig, operations, service
+from carina_cli.commands import clusters, credentials, kubeconfig, operations, publications, service
 from carina_cli.commands.create import create
+from carina_cli.commands.host import host
 from carina_cli.commands.images import images
 from carina_cli.commands.overlays import overlays
 from carina_cli.errors import INTERRUPTED, CliError
@@ -38,6 +39,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     clusters.grow,
     clusters.resize,
     clusters.delete,
+    publications.publish,
+    publications.publications,
+    publications.unpublish,
     credentials.credentials,
     credentials.env,
     kubeconfig.kubeconfig,
@@ -49,6 +53,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(overlays, name="overlays", help="List, make and remove a cluster's overlay networks.")
+app.add_typer(host, name="host", help="Add, look at and change hosts, the machines that carry nodes.")
 app.add_typer(images, name="images", help="List, load and forget a cluster's own images.")
 
 

@@ -32,8 +32,21 @@ def complete_cluster(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in names if name.lower().startswith(incomplete.lower())]
 
 
+def complete_host(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of hosts that begin so; none where the service can't be asked, or tells only administrators."""
+    try:
+        with connect(ctx.params.get("endpoint") or DEFAULT_ENDPOINT) as client:
+            names = [host["name"] for host in client.hosts.all()]
+    except CliError:
+        return []
+    return [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
 ClusterArgument = Annotated[
     str, typer.Argument(metavar="CLUSTER", help="The cluster's name or id.", autocompletion=complete_cluster)
+]
+HostArgument = Annotated[
+    str, typer.Argument(metavar="HOST", help="The host's name or id.", autocompletion=complete_host)
 ]
 EndpointOption = Annotated[
     str, typer.Option("--endpoint", metavar="URL", envvar="CARINA_ENDPOINT", help="Where the service is.")
@@ -41,6 +54,7 @@ EndpointOption = Annotated[
 OutputOption = Annotated[
     Format, typer.Option("--output", "-o", help="A table for people, or the API's JSON for programs.")
 ]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 WaitOption = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Wait until it is done, showing the steps, or return at once.")
 ]

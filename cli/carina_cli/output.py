@@ -13,8 +13,11 @@ from carina_cli.shapes import Operation
 _GREEN, _YELLOW, _RED = "32", "33", "31"
 _COLOURS: Mapping[str, str] = {
     **dict.fromkeys(("active", "healthy", "succeeded", "ok", "ready"), _GREEN),
-    **dict.fromkeys(("creating", "resizing", "deleting", "pending", "running", "cancelling", "reserved"), _YELLOW),
-    **dict.fromkeys(("error", "failed", "degraded", "lost", "cancelled", "unavailable"), _RED),
+    **dict.fromkeys(
+        ("creating", "resizing", "deleting", "pending", "running", "cancelling", "reserved", "preparing", "removing"),
+        _YELLOW,
+    ),
+    **dict.fromkeys(("error", "failed", "degraded", "lost", "cancelled", "unavailable", "missing"), _RED),
 }
 """Words of state and their ANSI colours."""
 
@@ -109,6 +112,15 @@ def size(count: int) -> str:
         shown /= 1000
         units.pop(0)
     return f"{shown:.0f} B" if units[0] == "B" else f"{shown:.1f} {units[0]}"
+
+
+def room(count: float) -> str:
+    """Return bytes of memory or disk in binary units, as machines are measured; nothing for none."""
+    shown, units = count, ["B", "KiB", "MiB", "GiB", "TiB"]
+    while shown >= 1024 and units[1:]:  # noqa: PLR2004 - the step between binary units
+        shown /= 1024
+        units.pop(0)
+    return f"{shown:.1f} {units[0]}" if count else ""
 
 
 def printable(text: str) -> str:

@@ -8,13 +8,17 @@ from typing import NotRequired, TypedDict
 
 
 class Problem(TypedDict, total=False):
-    """An error: one of an answer's `errors`, or what an operation, step or cluster carries."""
+    """An error: one of an answer's `errors`, or what an operation, step, cluster or host carries.
+
+    `host_key` comes with the code host-key-unconfirmed.
+    """
 
     code: str
     title: str
     detail: str
     remedy: str
     request_id: str
+    host_key: str
 
 
 class ClusterType(TypedDict):
@@ -37,6 +41,8 @@ class Options(TypedDict, total=False):
     node_subnet: str
     registry_mirrors: dict[str, str]
     insecure_registries: list[str]
+    hosts: list[str]
+    not_hosts: list[str]
 
 
 class Capability(TypedDict):

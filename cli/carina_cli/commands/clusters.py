@@ -8,7 +8,8 @@ import typer
 from carina_cli.commands.changes import count_of, say_accepted, summary, wait_for_cluster
 from carina_cli.config import DEFAULT_ENDPOINT
 from carina_cli.describing import kind_of, print_cluster
-from carina_cli.errors import UsageMistake
+from carina_cli.errors import ApiError, UsageMistake
+from carina_cli.host_shapes import Publication
 from carina_cli.options import (
     DEFAULT_TIMEOUT_S,
     ClusterArgument,
@@ -16,6 +17,7 @@ from carina_cli.options import (
     OutputOption,
     TimeoutOption,
     WaitOption,
+    YesOption,
     connect,
 )
 from carina_cli.output import Format, age, print_json, print_lines, print_table, took, yes_or_no
@@ -57,10 +59,11 @@ def get(
     """Show a cluster."""
     with connect(endpoint) as client:
         found = client.find(cluster)
-    if output is Format.JSON:
-        print_json(found)
-    else:
-        print_cluster(found)
+        if output is Format.JSON:
+            print_json(found)
+            return
+        members, ports = client.nodes(found["id"]), _publications(client, found)
+    print_cluster(found, members, ports)
 
 
 def nodes(
@@ -114,7 +117,7 @@ def delete(
     cluster: ClusterArgument,
     *,
     force: Annotated[bool, typer.Option("--force", help="Cancel a change that is running, first.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    yes: YesOption = False,
     wait: WaitOption = True,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     endpoint: EndpointOption = DEFAULT_ENDPOINT,
@@ -173,6 +176,16 @@ def _resize(client: "Client", cluster: Cluster, count: int, *, wait: bool, timeo
         print_json(cluster)
     else:
         print_lines([summary(cluster, operation)])
+
+
+def _publications(client: "Client", cluster: Cluster) -> list[Publication]:
+    """Return the cluster's published ports: none where the service is of a version that knows nothing of them."""
+    try:
+        return client.publications(cluster["id"])
+    except ApiError as error:
+        if error.code != "not-found":
+            raise
+        return []
 
 
 def _confirm_delete(cluster: Cluster) -> None:

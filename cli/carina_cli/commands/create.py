@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -16,10 +16,14 @@ from carina_cli.options import (
     OutputOption,
     TimeoutOption,
     WaitOption,
+    complete_host,
     connect,
 )
 from carina_cli.output import Format, print_json, print_lines
-from carina_cli.shapes import Cluster, Options
+from carina_cli.shapes import Cluster, Options, is_id
+
+if TYPE_CHECKING:
+    from carina_cli.client import Client
 
 
 class Network(StrEnum):
@@ -78,6 +82,24 @@ def create(  # noqa: PLR0913 - a parameter for each option
             "--insecure-registry", metavar="HOST:PORT", help="A registry without trusted TLS. May be repeated."
         ),
     ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host",
+            metavar="HOST",
+            help="Only on this host, for later nodes too. May be repeated.",
+            autocompletion=complete_host,
+        ),
+    ] = None,
+    not_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--not-host",
+            metavar="HOST",
+            help="Never on this host. May be repeated.",
+            autocompletion=complete_host,
+        ),
+    ] = None,
     wait: WaitOption = True,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     retain: Annotated[bool, typer.Option("--retain", help="Keep the pieces if it fails, for a look.")] = False,
@@ -91,20 +113,18 @@ def create(  # noqa: PLR0913 - a parameter for each option
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Create a cluster."""
-    options: Options = {}
-    if network is not None:
-        options["network"] = network.value
-    if pod_subnet is not None:
-        options["pod_subnet"] = pod_subnet
-    if service_subnet is not None:
-        options["service_subnet"] = service_subnet
-    if node_subnet is not None:
-        options["node_subnet"] = node_subnet
-    if mirror:
-        options["registry_mirrors"] = _mirrors(mirror)
-    if insecure_registry:
-        options["insecure_registries"] = insecure_registry
+    mirrors = _mirrors(mirror or ())
     with connect(endpoint) as client:
+        options = _chosen(
+            network=None if network is None else network.value,
+            pod_subnet=pod_subnet,
+            service_subnet=service_subnet,
+            node_subnet=node_subnet,
+            registry_mirrors=mirrors or None,
+            insecure_registries=insecure_registry or None,
+            hosts=[_host_name(client, each) for each in host or ()] or None,
+            not_hosts=[_host_name(client, each) for each in not_host or ()] or None,
+        )
         type_id = int(kind) if kind.isdecimal() else chosen(client.cluster_types(), kind)["id"]
         cluster, operation_id = client.create(
             name=name,
@@ -129,6 +149,16 @@ def create(  # noqa: PLR0913 - a parameter for each option
         print_json(cluster)
     else:
         print_lines([summary(cluster, operation), "", "Next:", *_next(cluster)])
+
+
+def _chosen(**choices: object) -> Options:
+    """Return the options that were chosen: what is None is for the service to choose."""
+    return cast("Options", {name: choice for name, choice in choices.items() if choice is not None})
+
+
+def _host_name(client: "Client", name_or_id: str) -> str:
+    """Return a host's name, which is what the API takes. Only an id has to be looked up."""
+    return client.hosts.find(name_or_id)["name"] if is_id(name_or_id) else name_or_id
 
 
 def _mirrors(texts: Sequence[str]) -> dict[str, str]:

@@ -80,6 +80,7 @@ def _print(operation: Operation) -> None:
             ("Kind", operation["kind"]),
             ("State", operation["state"]),
             ("Cluster", operation["cluster_id"]),
+            ("Host", operation["host_id"]),
             ("Workflow", operation["workflow_id"]),
             ("Accepted", operation["created_at"]),
             ("Ended", operation["ended_at"]),
