@@ -362,7 +362,7 @@ class Records(HostRecords, Protocol):
         ...
 
     def set_conditions(self, cluster_id: str, conditions: Sequence[Condition]) -> None:
-        """Replace the cluster's conditions; its health follows: none is healthy, any is degraded."""
+        """Replace the cluster's conditions; its health follows: any fault degrades it."""
         ...
 
     def orphan_age_s(self, host_id: str, name: str) -> float:

@@ -78,14 +78,26 @@ DEFAULT_KUBERNETES: Mapping[int, str] = {20: "1.35.4"}
 """The Kubernetes versions that there is a cluster type for, by the type's id, unless an operator says otherwise."""
 
 
+class Severity(StrEnum):
+    """Whether a condition says that something has gone wrong. That alone makes a cluster's health worse."""
+
+    FAULT = "fault"  # what should work does not
+    LIMIT = "limit"  # what never worked here, because hosts can't do it: good to know, and no ill health
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that people should know about a cluster: `since` is an ISO 8601 time in UTC."""
+    """Something that people should know about a cluster: `since` is an ISO 8601 time in UTC.
+
+    `node` and `host` are the names of what it is about, if that is less than the whole cluster.
+    """
 
     type: str
     message: str
     since: str
     node: str | None = None
+    host: str | None = None
+    severity: Severity = Severity.FAULT
 
 
 @dataclass(frozen=True, slots=True)

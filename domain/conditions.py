@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from domain.clusters import Condition
+from domain.clusters import COE_SWARM, Condition, Health, Severity
 from domain.facts import ClusterFacts, NodeFacts
+from domain.hosts import CAP_IPVS, Host
 from domain.nodes import FoundNode, NodeRole
 from domain.watch import PastHeal
 
@@ -13,15 +14,45 @@ NODE_MISSING = "node-missing"
 NODE_STOPPED = "node-stopped"
 NODE_NOT_READY = "node-not-ready"
 HEAL_FAILED = "heal-failed"
+HOST_UNREACHABLE = "host-unreachable"
+NO_SERVICE_VIPS = "no-service-vips"
 MENDED_BY_HEAL = frozenset({NODE_STOPPED, HEAL_FAILED})
 """What a heal that succeeded has mended, without another look."""
 
-Key = tuple[str, str | None]
+Key = tuple[str, str | None, str | None]
 
 
 def key_of(condition: Condition) -> Key:
-    """Return what makes two conditions the same one: its type and its node. What is said of it may change."""
-    return condition.type, condition.node
+    """Return what makes two conditions the same one: type, node and host. What is said of it may change."""
+    return condition.type, condition.node, condition.host
+
+
+def health_of(conditions: Sequence[Condition]) -> Health:
+    """Return the health of an active cluster: any fault degrades it, limits don't."""
+    return Health.DEGRADED if any(each.severity is Severity.FAULT for each in conditions) else Health.HEALTHY
+
+
+def of_hosts(coe: str, hosts: Sequence[Host], now: datetime) -> list[Condition]:
+    """Return what does not work in a cluster with that orchestrator because its hosts can't do it."""
+    without = [host.name for host in hosts if CAP_IPVS not in host.capabilities]
+    if coe != COE_SWARM or not without:
+        return []
+    message = (
+        "service VIPs and the ingress mesh don't work here; use --endpoint-mode dnsrr and publish mode=host "
+        f"(hosts without IPVS: {', '.join(without)})"
+    )
+    return [replace(_condition(NO_SERVICE_VIPS, message, now, None), severity=Severity.LIMIT)]
+
+
+def of_silent_host(host: Host, nodes: Sequence[NodeFacts], why: str, now: datetime) -> Condition:
+    """Return that a host with these `nodes` of a cluster does not answer: whether they run can't be said."""
+    names = ", ".join(node.ref.name for node in nodes)
+    message = (
+        f"The host {host.name} can't be reached: {why.rstrip('.')}. Whether {names} on it still run can't be told. "
+        f"They stay as they are, and are looked after again once the host answers. If it is dead for good, "
+        f"'carina host remove {host.name} --force' replaces its workers."
+    )
+    return replace(_condition(HOST_UNREACHABLE, message, now, None), host=host.name)
 
 
 def of_containers(nodes: Sequence[NodeFacts], found: Sequence[FoundNode], now: datetime) -> list[Condition]:
@@ -82,6 +113,11 @@ def keep_since(conditions: Sequence[Condition], before: Sequence[Condition]) -> 
 def after_heal(conditions: Sequence[Condition]) -> list[Condition]:
     """Return the conditions that are left once all stopped nodes were started."""
     return [condition for condition in conditions if condition.type not in MENDED_BY_HEAL]
+
+
+def after_limits(conditions: Sequence[Condition]) -> list[Condition]:
+    """Return the conditions without what was said of limits."""
+    return [condition for condition in conditions if condition.severity is not Severity.LIMIT]
 
 
 def _not_ready(cluster: ClusterFacts, node: NodeFacts, *, known: bool) -> str:

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from domain.clusters import Capability, Condition, Health
+from domain.clusters import Capability, Condition
 from domain.errors import NotFound
 from domain.images import ImageState
 from domain.overlays import OverlayState
+from store.cluster_health import say
 from store.columns import now
 from store.image_acceptance import rows_of
-from store.mapping import conditions_to_json
 from store.queries import find_cluster
 from store.tables import OverlayRow, SecretRow
 
@@ -82,13 +82,7 @@ def discard_secrets(session: Session, cluster_id: str) -> None:
 
 def set_conditions(session: Session, cluster_id: str, conditions: Sequence[Condition]) -> None:
     """Replace the cluster's conditions, and the health that follows from them; raise `NotFound`."""
-    cluster = find_cluster(session, cluster_id, lock=True)
-    stored = conditions_to_json(conditions)
-    health = Health.DEGRADED if conditions else Health.HEALTHY
-    if (cluster.conditions, cluster.health) != (stored, health):
-        cluster.conditions = stored
-        cluster.health = health
-        cluster.updated_at = now()
+    say(find_cluster(session, cluster_id, lock=True), conditions)
 
 
 def set_capabilities(session: Session, cluster_id: str, capabilities: Sequence[Capability]) -> None:

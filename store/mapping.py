@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from domain.clusters import ClusterStatus, ClusterType, Condition, Health
+from domain.clusters import ClusterStatus, ClusterType, Condition, Health, Severity
 from domain.errors import ErrorRecord
 from domain.host_input import SSH_PORT
 from domain.hosts import Check, CheckState, Claim, Endpoint, Host, HostReport, HostState, Login
@@ -36,7 +36,10 @@ def conditions_to_json(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
 
 def conditions_from_json(stored: Sequence[dict[str, Any]]) -> tuple[Condition, ...]:
     """Return the conditions that were stored."""
-    return tuple(Condition(**condition) for condition in stored)
+    return tuple(
+        Condition(**{**condition, "severity": Severity(condition.get("severity", Severity.FAULT))})
+        for condition in stored
+    )
 
 
 def type_from_json(stored: dict[str, Any]) -> ClusterType:

@@ -14,9 +14,10 @@ from domain.nodes import NodeState
 from domain.operations import OPEN_STATES, OperationKind, OperationState
 from domain.overlays import OverlayState
 from store.acceptance import set_status
+from store.cluster_health import say, say_limits
 from store.cluster_networks import free_network
 from store.columns import now
-from store.mapping import conditions_from_json, conditions_to_json, error_to_json
+from store.mapping import conditions_from_json, error_to_json
 from store.publications import forget_all, forget_publication
 from store.queries import find_host, lock_operation, nodes_of, open_operations
 from store.reservations import count_nodes
@@ -99,6 +100,7 @@ def _activate(session: Session, operation: OperationRow, cluster: ClusterRow) ->
         if node.operation_id == operation.id and node.state == NodeState.RESERVED:
             node.state = NodeState.ACTIVE
     session.flush()
+    say_limits(session, cluster)
 
 
 def _created(session: Session, operation: OperationRow, cluster: ClusterRow) -> None:
@@ -106,7 +108,6 @@ def _created(session: Session, operation: OperationRow, cluster: ClusterRow) -> 
     for overlay in session.exec(select(OverlayRow).where(col(OverlayRow.cluster_id) == cluster.id)):
         _overlay_made(overlay)
     _settle(cluster, ClusterStatus.ACTIVE)
-    cluster.health = Health.HEALTHY
     cluster.error = None
     count_nodes(session, cluster)
 
@@ -158,9 +159,7 @@ def _image_loaded(session: Session, operation: OperationRow, cluster: ClusterRow
 
 def _healed(_session: Session, _operation: OperationRow, cluster: ClusterRow) -> None:
     """Drop what was said of nodes that had stopped: they run again. What else is wrong stays."""
-    conditions = after_heal(conditions_from_json(cluster.conditions))
-    cluster.conditions = conditions_to_json(conditions)
-    cluster.health = Health.DEGRADED if conditions else Health.HEALTHY
+    say(cluster, after_heal(conditions_from_json(cluster.conditions)))
     cluster.updated_at = now()
 
 

@@ -198,7 +198,7 @@ class StoreRecords:
         return self._write(lambda session: host_removal.forget_host(session, host_id))
 
     def set_conditions(self, cluster_id: str, conditions: Sequence[Condition]) -> None:
-        """Replace the cluster's conditions; its health follows: none is healthy, any is degraded."""
+        """Replace the cluster's conditions; its health follows: any fault degrades it."""
         self._write(lambda session: cluster_records.set_conditions(session, cluster_id, conditions))
 
     def accept_heal(self, cluster_id: str) -> str | None:
