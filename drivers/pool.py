@@ -12,7 +12,7 @@ from drivers.shell import ScriptFailed, Shell
 
 LARGEST_BYTES = 200 * 2**30
 SMALLEST_BYTES = 8 * 2**30
-_SHARE_PERCENT = 80
+SHARE_PERCENT = 80
 _TIMEOUT_S = 120.0
 _BUSY_S = 30
 _NO_SPACE = 28
@@ -36,7 +36,7 @@ else
     if [ "$size" = 0 ]; then
       free=$(df --block-size=1 --output=avail "$root" | tail -n 1)
       [ "$free" -ge {SMALLEST_BYTES} ] || {{ echo "$free bytes are free below $root" >&2; exit {_NO_SPACE}; }}
-      size=$((free / 100 * {_SHARE_PERCENT}))
+      size=$((free / 100 * {SHARE_PERCENT}))
       [ "$size" -ge {SMALLEST_BYTES} ] || size={SMALLEST_BYTES}
       [ "$size" -le {LARGEST_BYTES} ] || size={LARGEST_BYTES}
     fi
