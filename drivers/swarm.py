@@ -37,10 +37,19 @@ class Swarm:
     person_groups: Sequence[str] = ()
     person_lifetime: timedelta | None = None  # Docker knows no groups, and scripts keep what they once fetched
 
-    def __init__(self, pki: CertificatePki, *, patience_s: float = swarm_verify.PATIENCE_S) -> None:
-        """`patience_s` is how long a proof of an overlay network asks before it calls it broken."""
+    def __init__(
+        self,
+        pki: CertificatePki,
+        *,
+        patience_s: float = swarm_verify.PATIENCE_S,
+        linger_s: float = swarm_verify.LINGER_S,
+    ) -> None:
+        """`patience_s` is how long a proof of an overlay network asks before it calls it broken.
+
+        `linger_s` is how long its containers stay after it.
+        """
         self._pki = pki
-        self._patience_s = patience_s
+        self._times = patience_s, linger_s
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="swarm")
 
     def close(self) -> None:
@@ -117,7 +126,7 @@ class Swarm:
         """Check from inside that containers on each member reach those on every other; raise `OverlayUnreachable`."""
         began = time.monotonic()
         doing = f"prove the overlay network {overlay.name}"
-        await self._run(OverlayFailed, doing, access, swarm_verify.verify, members, overlay, self._patience_s)
+        await self._run(OverlayFailed, doing, access, swarm_verify.verify, members, overlay, *self._times)
         took_s = round(time.monotonic() - began, 3)
         _log.info("overlay.proved", overlay=overlay.name, nodes=len(members), took_s=took_s)
         return ()

@@ -8,7 +8,7 @@ not know the containers of whom its engine does not know.
 
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 
 import structlog
@@ -19,6 +19,7 @@ from domain.errors import SwarmFailed
 from domain.nodes import Member
 from drivers.docker_client import Engines
 from drivers.swarm_probe import in_parallel
+from drivers.until import until
 
 GOSSIP_PORT = 7946
 _NETWORK_OF_ALL = "ingress"
@@ -26,7 +27,6 @@ _OPEN_TIMEOUT_S = 20.0
 _CLOSE_TIMEOUT_S = 5.0
 _REMOVED_AFTER_S = 3.0
 _EXCHANGE_TIMEOUT_S = 75.0
-_POLL_S = 0.02
 _SLOW_S = 2.0
 _log = structlog.get_logger()
 
@@ -90,14 +90,4 @@ def _listens(address: str, port: int) -> bool:
         socket.create_connection((address, port), timeout=1).close()
     except OSError:
         return False
-    return True
-
-
-def until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Poll tightly until `condition()` is true or `timeout_s` has passed; return whether it came true in time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_S)
     return True

@@ -14,7 +14,8 @@ from domain.errors import SwarmFailed
 from domain.nodes import Member
 from domain.overlays import SWARM_POOL
 from drivers.docker_client import Engines
-from drivers.swarm_gossip import await_gossip, await_silence, until
+from drivers.swarm_gossip import await_gossip, await_silence
+from drivers.until import until
 
 SWARM_PORT = 2377
 _READY_TIMEOUT_S = 20.0

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from docker import APIClient
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
+from domain.errors import OverlayFailed
 from domain.nodes import Member
+from drivers.until import until
 
 LABEL = "io.carina.probe"
 BUSYBOX = "/bin/busybox"
@@ -19,6 +21,7 @@ DNS = "127.0.0.1"
 """Nobody: an unknown name would else be asked for outside, and the wait for that hold up the removal."""
 IMAGE = "carina/probe"
 IMAGE_TAG = "1"
+_GONE_TIMEOUT_S = 20.0
 _NOT_FOUND = 404
 _CONFLICT = 409
 _T = TypeVar("_T")
@@ -26,8 +29,8 @@ _T = TypeVar("_T")
 # A packet that is sent before the overlay knows the way is lost, and TCP sends the next one a second later. So the
 # first attempts are short; they get longer for networks that are slow.
 SCRIPT = r"""
-b=/bin/busybox bytes=$1 patience=$2
-shift 2
+b=/bin/busybox bytes=$1 patience=$2 linger=$3
+shift 3
 $b head -c "$bytes" /dev/zero > /probe/packets
 echo here > /probe/word
 $b httpd -p 8080 -h /probe
@@ -54,11 +57,19 @@ fi
 echo "asking $*"
 for peer; do ask "$peer" & done
 wait
-trap exit TERM
+trap '$b sleep $linger; exit' TERM
 echo asked
 $b sleep 120 &
 wait
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long a probe asks before it gives another one up, and how long it lingers once it is dismissed."""
+
+    ask_s: int
+    linger_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +82,9 @@ class Probe:
     peer: str
 
 
-def command(*, packet_bytes: int, patience_s: int, peers: Sequence[str]) -> list[str]:
+def command(*, packet_bytes: int, times: Times, peers: Sequence[str]) -> list[str]:
     """Return a probe's command. `peers` are names or addresses to ask, or a service's, see `everyone_in`."""
-    return [BUSYBOX, "sh", "-c", SCRIPT, "probe", str(packet_bytes), str(patience_s), *peers]
+    return [BUSYBOX, "sh", "-c", SCRIPT, "probe", str(packet_bytes), str(times.ask_s), str(times.linger_s), *peers]
 
 
 def everyone_in(service: str, count: int) -> list[str]:
@@ -101,14 +112,16 @@ def import_image(engine: APIClient) -> None:
     engine.import_image_from_data(archive.getvalue(), repository=IMAGE, tag=IMAGE_TAG)
 
 
-def clear(engine: APIClient) -> None:
-    """Remove all probes of an engine, those of a killed check too."""
-    for leftover in engine.containers(all=True, filters={"label": LABEL}):
+def clear(engine: APIClient) -> bool:
+    """Remove all probes of an engine, those of a killed check too; return whether there were any."""
+    leftovers = engine.containers(all=True, filters={"label": LABEL})
+    for leftover in leftovers:
         remove(engine, leftover["Id"])
+    return bool(leftovers)
 
 
 def dismiss(engine: APIClient, container: str) -> None:
-    """Let a probe that has asked all others end, and its engine remove it: that takes longer than to be told so."""
+    """Let a probe that has asked all others end soon, and its engine remove it: see `swarm_verify`."""
     try:
         engine.kill(container, signal="TERM")
     except APIError as error:
@@ -123,6 +136,21 @@ def remove(engine: APIClient, container: str) -> None:
     except APIError as error:
         if error.status_code not in (_NOT_FOUND, _CONFLICT):
             raise
+    _await_gone(engine, container)
+
+
+def _await_gone(engine: APIClient, container: str) -> None:
+    """Return once a container that is on its way out is gone; raise `OverlayFailed` if it stays."""
+    if not until(lambda: _is_gone(engine, container), _GONE_TIMEOUT_S):
+        raise OverlayFailed(f"The container {container} of a proof did not go within {_GONE_TIMEOUT_S:.0f} s.")
+
+
+def _is_gone(engine: APIClient, container: str) -> bool:
+    try:
+        engine.inspect_container(container)
+    except NotFound:
+        return True
+    return False
 
 
 def in_parallel(pool: Executor, function: Callable[[Member], _T], members: Sequence[Member]) -> list[_T]:

@@ -1,12 +1,18 @@
 """Proves an overlay network from inside: a container on each member asks those on all the others. Blocks.
 
 The probes start in parallel. Each serves a file that is larger than several packets, and fetches it from every other:
-that needs the name to be known, the address to answer, and full packets to pass. All are removed afterwards, and those
-that a killed check left are removed first.
+that needs the name to be known, the address to answer, and full packets to pass. All are removed afterwards, and so are
+those that a killed check left.
 
 On an attachable network the probes are plain containers, which start fastest. After a proof nobody waits for their
-removal: they are told to end, and their engines remove them a moment later. On one that is not, only tasks of
-services can be: there the probes are a service with a task on each node.
+removal: they are told to end, linger for some seconds, and their engines remove them. On one that is not, only tasks
+of services can be: there the probes are a service with a task on each node.
+
+Probes linger because of how engines leave networks (Docker 26.1). With its last container on a network an engine leaves
+it, and with the next one comes back. Within a second of each other, the engines' gossip may get the two in the wrong
+order: then no container finds the others' names until the next full exchange, up to a minute later. So the first
+containers that people run after a proof meet engines that are still there; and a proof that finds probes of the one
+before waits, once they are gone, until all engines have heard of it.
 """
 
 import secrets
@@ -30,6 +36,7 @@ from drivers.swarm_probe import (
     IMAGE_TAG,
     LABEL,
     Probe,
+    Times,
     clear,
     command,
     dismiss,
@@ -40,11 +47,14 @@ from drivers.swarm_probe import (
     remove,
 )
 
+_HEARD_OF_S = 1.0
 _POLL_S = 0.02
 _PACKETS = 8
 PATIENCE_S = 60.0
 """How long probes ask: by then engines that missed a word of the gossip have had two full exchanges to hear it."""
 _PATIENCE_PER_MEMBER_S = 0.5
+LINGER_S = 10.0
+"""How long probes stay after a proof: whoever runs a first container after it has done so by then."""
 _MARGIN_S = 15
 _TASK_TIMEOUT_S = 60.0
 _PARALLEL = 16
@@ -56,20 +66,27 @@ _MEANINGS = {
 }
 
 
-def verify(engines: Engines, members: Sequence[Member], overlay: Overlay, first_patience_s: float = PATIENCE_S) -> None:
+def verify(
+    engines: Engines,
+    members: Sequence[Member],
+    overlay: Overlay,
+    first_patience_s: float = PATIENCE_S,
+    linger_s: float = LINGER_S,
+) -> None:
     """Check that probes on all members reach each other; raise `OverlayUnreachable` naming who does not reach whom.
 
-    `first_patience_s` is how long probes ask before they give one up; the more members, the longer.
+    `first_patience_s` is how long probes ask before they give one up; the more members, the longer. `linger_s` is how
+    long they stay once all have been reached.
     """
-    patience_s = int(first_patience_s + _PATIENCE_PER_MEMBER_S * len(members))
+    times = Times(int(first_patience_s + _PATIENCE_PER_MEMBER_S * len(members)), int(linger_s))
     for member in members:
         engines.at(member)  # connections are made here: the threads only use them
     with ThreadPoolExecutor(min(len(members), _PARALLEL), thread_name_prefix="probe") as pool:
         await_peers(engines, pool, members)
         started: AbstractContextManager[Sequence[Probe]]
-        started = (_containers if overlay.attachable else _tasks)(engines, pool, members, overlay, patience_s)
+        started = (_containers if overlay.attachable else _tasks)(engines, pool, members, overlay, times)
         with started as probes:
-            deadline = monotonic() + patience_s + _MARGIN_S
+            deadline = monotonic() + times.ask_s + _MARGIN_S
             outputs = list(pool.map(lambda probe: _output(probe, deadline), probes))
     lost = [line for probe, output in zip(probes, outputs, strict=True) for line in _lost(probe, output, probes)]
     if lost:
@@ -78,7 +95,7 @@ def verify(engines: Engines, members: Sequence[Member], overlay: Overlay, first_
 
 @contextmanager
 def _containers(
-    engines: Engines, pool: ThreadPoolExecutor, members: Sequence[Member], overlay: Overlay, patience_s: int
+    engines: Engines, pool: ThreadPoolExecutor, members: Sequence[Member], overlay: Overlay, times: Times
 ) -> Iterator[Sequence[Probe]]:
     """Run plain containers as probes. Their names are new ones, so that nobody remembers an earlier probe's address."""
     token = secrets.token_hex(3)
@@ -87,9 +104,10 @@ def _containers(
 
     def start(member: Member) -> None:
         peers = [name for other, name in names.items() if other is not member] or [names[member]]
-        clear(engines.at(member))
-        _start_container(engines, member, names[member], _container(overlay, patience_s, peers))
+        _start_container(engines, member, names[member], _container(overlay, times, peers))
 
+    if any(in_parallel(pool, lambda member: clear(engines.at(member)), members)):
+        sleep(_HEARD_OF_S)
     try:
         in_parallel(pool, start, members)
         yield probes
@@ -115,10 +133,10 @@ def _start_container(engines: Engines, member: Member, name: str, config: Mappin
         raise OverlayFailed(f"{member.name} could not start a container on the overlay network: {reason}") from None
 
 
-def _container(overlay: Overlay, patience_s: int, peers: Sequence[str]) -> Mapping[str, Any]:
+def _container(overlay: Overlay, times: Times, peers: Sequence[str]) -> Mapping[str, Any]:
     return {
         "Image": f"{IMAGE}:{IMAGE_TAG}",
-        "Entrypoint": command(packet_bytes=_PACKETS * overlay.mtu, patience_s=patience_s, peers=peers),
+        "Entrypoint": command(packet_bytes=_PACKETS * overlay.mtu, times=times, peers=peers),
         "Cmd": [],
         "Labels": {LABEL: overlay.name},
         "HostConfig": {
@@ -135,7 +153,7 @@ def _container(overlay: Overlay, patience_s: int, peers: Sequence[str]) -> Mappi
 
 @contextmanager
 def _tasks(
-    engines: Engines, pool: ThreadPoolExecutor, members: Sequence[Member], overlay: Overlay, patience_s: int
+    engines: Engines, pool: ThreadPoolExecutor, members: Sequence[Member], overlay: Overlay, times: Times
 ) -> Iterator[Sequence[Probe]]:
     """Run a service's tasks as probes. Without virtual address, since that needs IPVS and hides who answers."""
     managing = engines.at(manager_of(members))
@@ -150,7 +168,7 @@ def _tasks(
     tidy()
     # By its id, where all have the same, Docker does not ask a registry for the image.
     image = images.pop() if len(images) == 1 else f"{IMAGE}:{IMAGE_TAG}"
-    template = _task(overlay, image, patience_s, everyone_in(name, len(members)))
+    template = _task(overlay, image, times, everyone_in(name, len(members)))
     try:
         managing.create_service(
             template, name=name, labels={LABEL: overlay.name}, mode={"Global": {}}, endpoint_spec={"Mode": "dnsrr"}
@@ -161,11 +179,11 @@ def _tasks(
         tidy()
 
 
-def _task(overlay: Overlay, image: str, patience_s: int, peers: Sequence[str]) -> Mapping[str, Any]:
+def _task(overlay: Overlay, image: str, times: Times, peers: Sequence[str]) -> Mapping[str, Any]:
     return {
         "ContainerSpec": {
             "Image": image,
-            "Command": command(packet_bytes=_PACKETS * overlay.mtu, patience_s=patience_s, peers=peers),
+            "Command": command(packet_bytes=_PACKETS * overlay.mtu, times=times, peers=peers),
             "Labels": {LABEL: overlay.name},
             "DNSConfig": {"Nameservers": [DNS]},
             "Mounts": [

@@ -60,6 +60,12 @@ class Sshd:
             found |= parents
         return found
 
+    def cut(self, pids: set[int]) -> None:
+        """Kill processes that serve connections. With one of a connection's two, the other may end by itself."""
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
 
 @contextlib.contextmanager
 def running(home: Path, *settings: str) -> Iterator[Sshd]:
@@ -80,9 +86,7 @@ def running(home: Path, *settings: str) -> Iterator[Sshd]:
         _wait(sshd, server)
         yield sshd
     finally:
-        for pid in sshd.session_pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        sshd.cut(sshd.session_pids())
         server.kill()
         server.wait()
 

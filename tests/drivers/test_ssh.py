@@ -194,8 +194,7 @@ async def test_a_cut_ends_the_script_there_and_is_told_here(sshd: Sshd, tmp_path
     async with connected(sshd.target(user=user)) as shell:
         run = asyncio.create_task(shell.run(script, args=(str(mark), str(daemon)), timeout_s=60, what="Working"))
         group, detached = await written(mark), await written(daemon)
-        for pid in sshd.session_pids() - others:
-            os.kill(pid, signal.SIGKILL)
+        sshd.cut(sshd.session_pids() - others)
         with pytest.raises(ScriptCut, match=r"Working: .* may have run") as error:
             await run
         assert error.value.retryable
@@ -213,8 +212,7 @@ async def test_a_script_that_never_reads_much_input_ends_with_its_connection(ssh
     async with connected(sshd.target()) as shell:
         run = asyncio.create_task(shell.run(LONG, args=(str(mark),), stdin=file, timeout_s=60))
         group = await written(mark)
-        for pid in sshd.session_pids() - others:
-            os.kill(pid, signal.SIGKILL)
+        sshd.cut(sshd.session_pids() - others)
         with pytest.raises(ScriptCut):
             await run
         await ended(group, KEPT_S)

@@ -31,7 +31,7 @@ IMAGE = "carina/probe:1"
 
 @pytest.fixture(scope="module")
 def orchestrator() -> Iterator[Swarm]:
-    swarm = Swarm(CertificatePki(), patience_s=10)
+    swarm = Swarm(CertificatePki(), patience_s=10, linger_s=1)
     yield swarm
     swarm.close()
 
