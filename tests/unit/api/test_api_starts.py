@@ -97,7 +97,7 @@ OPERATION = OperationView(
             OperationKind.UNPUBLISH,
             {"host_port": 53, "node_port": 30053, "protocol": "udp"},
             "PublishPorts",
-            names.PublishPortsInput(*BASE),
+            names.PublishPortsInput(*BASE, withdraw=True),
             "Withdraw port 53/udp of cluster demo",
         ),
         (OperationKind.DELETE, {}, "DeleteCluster", names.DeleteClusterInput(*BASE), "Delete cluster demo"),
