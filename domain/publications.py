@@ -10,7 +10,9 @@ FIRST_API_PORT = 20000
 LAST_API_PORT = 24999
 """Native APIs are published at these ports: below the ephemeral ones (32768 and up) and NodePorts (30000 to 32767)."""
 
-_RESERVED = frozenset({22})
+_RESERVED = frozenset({22, 4789})
+"""SSH, by which Carina reaches the host, and VXLAN, by which hosts reach each other."""
+
 _LAST_PORT = 65535
 _MAPPING = re.compile(r"^([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?$")
 
@@ -46,7 +48,7 @@ def check_host_port(port: int, *, field: str = "host_port") -> int:
         raise InvalidInput(
             f"The port {port} of hosts is Carina's own.",
             field=field,
-            remedy=f"Choose any but 22 and {FIRST_API_PORT} to {LAST_API_PORT}.",
+            remedy=f"Choose any but 22, 4789 and {FIRST_API_PORT} to {LAST_API_PORT}.",
         )
     return port
 
