@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from temporalio import activity
 
-from activities.hosts_at_once import Part, converge, on_all
-from activities.inputs import HostsStep, Step
+from activities.hosts_at_once import Part, converge, on_all, on_hosts
+from activities.inputs import HostsStep, HostStep, Step
 from activities.ports import Fabric, Records
 from domain.clusters import Capability
 from domain.errors import HostNotReady, NoAddressLeft, SegmentBroken
@@ -50,12 +50,20 @@ class FabricActivities:
             await self._bring(step.cluster_id, segment, step.hosts or (), all_must_answer=False)
 
     @activity.defn
+    async def settle_host(self, step: HostStep) -> None:
+        """Ensure that the segments of all clusters on the host are there, and lead to who is on other hosts."""
+        clusters = await asyncio.to_thread(self._records.clusters_on_host, step.host_id)
+        for cluster in clusters:
+            if cluster.segment is not None:
+                await self._bring(cluster.id, cluster.segment, (), all_must_answer=True, only=step.host_id)
+
+    @activity.defn
     async def remove_segment(self, step: HostsStep) -> None:
         """Ensure that the cluster's segment is gone from the hosts named; from all that there are if none is."""
         segment = await self._segment(step)
         hosts = await asyncio.to_thread(self._hosts, step.hosts)
         if segment is not None:
-            await on_all(hosts, lambda host: self._fabric.remove_segment(host, segment.bridge))
+            await on_hosts(hosts, lambda host: self._fabric.remove_segment(host, segment.bridge))
 
     @activity.defn
     async def probe_segment(self, step: Step) -> None:
@@ -84,14 +92,28 @@ class FabricActivities:
         size, host = sender.plan.segment.mtu, sender.plan.host.name
         return [f"{host} does not reach {names[address]} with packets of {size} bytes" for address in silent]
 
-    async def _bring(self, cluster_id: str, segment: Segment, named: Sequence[str], *, all_must_answer: bool) -> None:
+    async def _bring(
+        self,
+        cluster_id: str,
+        segment: Segment,
+        named: Sequence[str],
+        *,
+        all_must_answer: bool,
+        only: str | None = None,
+    ) -> None:
+        """Bring the segment to the cluster's hosts, or `only` to one of them, and take it off others that are named."""
+
         def read() -> list[Part[_Joined]]:
             nodes = self._present(cluster_id)
             members = {node.plan.host.id: node.plan.host for node in nodes}
-            gone = [host for host in self._hosts(list(named)) if host.id not in members] if named else []
+            gone = [host for host in self._hosts(named) if host.id not in members] if named else []
             return [
                 *(Part[_Joined](host, None) for host in gone),
-                *(Part[_Joined](host, _neighbours(host, nodes)) for host in members.values()),
+                *(
+                    Part[_Joined](host, _neighbours(host, nodes))
+                    for host in members.values()
+                    if only in {None, host.id}
+                ),
             ]
 
         async def work(part: Part[_Joined]) -> None:

@@ -12,13 +12,13 @@ from temporalio.exceptions import (
 from domain.errors import MAX_DETAIL_CHARS, CarinaError, ErrorRecord, OperationCancelled, StepFailed
 
 
-def to_application_error(error: Exception) -> ApplicationError:
+def to_application_error(error: Exception, *, final: bool = False) -> ApplicationError:
     """Return the failure that Temporal keeps for `error`: its code as the type, its record as the details.
 
-    What nobody foresaw is a failed step, worth another try.
+    What nobody foresaw is a failed step, worth another try. With `final`, so much was tried that nothing is.
     """
     record = record_of(error)
-    final = isinstance(error, CarinaError) and not error.retryable
+    final = final or (isinstance(error, CarinaError) and not error.retryable)
     return ApplicationError(f"{record.title}: {record.detail}", record, type=record.code, non_retryable=final)
 
 

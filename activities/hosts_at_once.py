@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from activities.notes import note
+from activities.patience import with_host
 from domain.errors import HostUnreachable
 from domain.hosts import Host
 
@@ -31,6 +32,18 @@ async def on_all(items: Sequence[Item], work: Callable[[Item], Awaitable[Result]
             raise result
         results.append(result)
     return results
+
+
+async def on_hosts(hosts: Sequence[Host], work: Callable[[Host], Awaitable[Result]]) -> list[Result]:
+    """Do `work` on all hosts at once as `on_all` does; what goes wrong names the host."""
+
+    async def named(host: Host) -> Result:
+        try:
+            return await work(host)
+        except Exception as error:
+            raise with_host(error, host.name) from error
+
+    return await on_all(hosts, named)
 
 
 async def on_those_that_answer(
@@ -62,6 +75,13 @@ async def converge(
     Others change the rows meanwhile, and do the same, in other processes too. As each of them looks once more after it
     was done, what the last one does is what the rows say.
     """
+
+    async def named(part: Part[Wanted]) -> None:
+        try:
+            await work(part)
+        except Exception as error:
+            raise with_host(error, part.host.name) from error
+
     done: frozenset[Part[Wanted]] = frozenset()
     while True:
         wanted = await asyncio.to_thread(read)
@@ -69,7 +89,7 @@ async def converge(
         if not todo:
             return
         if all_must_answer:
-            await on_all(todo, work)
+            await on_all(todo, named)
         else:
-            await on_those_that_answer(todo, work)
+            await on_those_that_answer(todo, named)
         done = frozenset(wanted)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from temporalio import activity
 
+from activities.hosts_at_once import on_hosts
 from activities.inputs import ImageStep, Step
 from activities.notes import note
 from activities.ports import Archives, Images, Orchestrator, Records
@@ -39,9 +40,10 @@ class ImageActivities:
         Final: no release of the cluster's version. Retried: all else.
         """
         cluster = await asyncio.to_thread(self._records.cluster, step.cluster_id)
+        reserved = {node.id for node in await asyncio.to_thread(self._records.operation_nodes, step.operation_id)}
         nodes = await asyncio.to_thread(self._records.nodes, step.cluster_id)
-        hosts = {node.plan.host.id: node.plan.host for node in nodes}
-        digests = await asyncio.gather(*(self._images.ensure(host, cluster.type) for host in hosts.values()))
+        hosts = {node.plan.host.id: node.plan.host for node in nodes if node.ref.id in reserved}
+        digests = await on_hosts(list(hosts.values()), lambda host: self._images.ensure(host, cluster.type))
         for host_id, digest in zip(hosts, digests, strict=True):
             await asyncio.to_thread(self._records.set_image, step.operation_id, host_id, digest)
 

@@ -104,6 +104,10 @@ class MaintenanceActivities:
             if segment.bridge not in owned
         }
         self._records.forget_orphans_except(host.id, list(orphans))
+        there = {node.container for node in found}
+        for left in self._records.leftovers(host.id):
+            if left.container not in there:  # it went, but whoever removed it did not live to say so
+                self._records.release_nodes(left.cluster_id, [left.node_id])
         return [orphan for name, orphan in orphans.items() if self._records.orphan_age_s(host.id, name) >= grace_s]
 
     def _active_on_ready_hosts(self, cluster_id: str) -> tuple[list[NodeFacts], set[str]]:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from temporalio import activity
@@ -11,7 +12,7 @@ from activities.inputs import NodesStep, Step
 from activities.notes import note
 from activities.ports import Orchestrator, Records
 from activities.secrets import ClusterSecrets
-from domain.errors import NotFound, StepFailed
+from domain.errors import DockerSilent, KubernetesFailed, NotFound, StepFailed, SwarmFailed
 from domain.nodes import Member, NodeState
 from domain.secrets import Access
 
@@ -25,6 +26,15 @@ class _Party:
     access: Access
     manager: Member
     node: Member | None
+    places: str
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Say of silence where those are who were asked: it is often their host that is silent."""
+        try:
+            yield
+        except (SwarmFailed, KubernetesFailed, DockerSilent) as error:
+            raise type(error)(f"{error.detail} ({self.places})", remedy=error.remedy) from error
 
 
 class MembershipActivities:
@@ -39,13 +49,15 @@ class MembershipActivities:
     async def form_cluster(self, step: Step) -> None:
         """Ensure that the manager has formed the cluster."""
         party = await asyncio.to_thread(self._party, step)
-        await party.orchestrator.form(party.manager, party.access)
+        with party.asked():
+            await party.orchestrator.form(party.manager, party.access)
 
     @activity.defn
     async def join_node(self, step: Step) -> None:
         """Ensure that the node is a member, exactly once. The join token lives and dies in here."""
         party = await asyncio.to_thread(self._party, step)
-        await party.orchestrator.join(party.manager, _required(party.node, step), party.access)
+        with party.asked():
+            await party.orchestrator.join(party.manager, _required(party.node, step), party.access)
 
     @activity.defn
     async def drain_node(self, step: Step) -> None:
@@ -55,7 +67,9 @@ class MembershipActivities:
         """
         party = await asyncio.to_thread(self._party, step)
         if party.node is not None:
-            for lost in await party.orchestrator.drain(party.manager, party.node, party.access):
+            with party.asked():
+                stranded = await party.orchestrator.drain(party.manager, party.node, party.access)
+            for lost in stranded:
                 note(lost)
 
     @activity.defn
@@ -63,14 +77,16 @@ class MembershipActivities:
         """Ensure that the node takes work again, after a removal that did not come about."""
         party = await asyncio.to_thread(self._party, step)
         if party.node is not None:
-            await party.orchestrator.undrain(party.manager, party.node, party.access)
+            with party.asked():
+                await party.orchestrator.undrain(party.manager, party.node, party.access)
 
     @activity.defn
     async def leave_node(self, step: Step) -> None:
         """Ensure that the node is no member any more. A node without a row has gone before."""
         party = await asyncio.to_thread(self._party, step)
         if party.node is not None:
-            await party.orchestrator.leave(party.manager, party.node, party.access)
+            with party.asked():
+                await party.orchestrator.leave(party.manager, party.node, party.access)
 
     @activity.defn
     async def await_members(self, step: NodesStep) -> None:
@@ -108,14 +124,17 @@ class MembershipActivities:
 
     def _party(self, step: Step) -> _Party:
         cluster = self._records.cluster(step.cluster_id)
-        manager = self._records.nodes(step.cluster_id)[0].member
+        manager = self._records.nodes(step.cluster_id)[0]
         node = None
+        places = [f"{manager.ref.name} is on {manager.ref.host}"]
         if step.node is not None:
             try:
                 node = self._records.node(step.node.id).member
+                places += [f"{node.name} is on {step.node.host}"] if node.name != manager.ref.name else []
             except NotFound:
                 activity.logger.info("the node has gone before")
-        return _Party(self._orchestrators[cluster.coe], self._secrets.access(cluster.id), manager, node)
+        access = self._secrets.access(cluster.id)
+        return _Party(self._orchestrators[cluster.coe], access, manager.member, node, ", ".join(places))
 
 
 def _required(node: Member | None, step: Step) -> Member:

@@ -14,6 +14,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from activities.failures import record_of, to_application_error
 from activities.inputs import HostStep, Step
 from activities.notes import begin_notes, noted
+from activities.patience import Patience, with_host
 from activities.ports import Progress
 from domain.errors import CarinaError, ErrorRecord
 
@@ -27,16 +28,18 @@ class ProgressInterceptor(Interceptor):
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self._patience = Patience()
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
         """Stand in front of the activity."""
-        return _Watched(next, self._progress)
+        return _Watched(next, self._progress, self._patience)
 
 
 class _Watched(ActivityInboundInterceptor):
-    def __init__(self, inner: ActivityInboundInterceptor, progress: Progress) -> None:
+    def __init__(self, inner: ActivityInboundInterceptor, progress: Progress, patience: Patience) -> None:
         super().__init__(inner)
         self._progress = progress
+        self._patience = patience
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         step = input.args[0] if input.args and isinstance(input.args[0], (Step, HostStep)) else None
@@ -46,14 +49,17 @@ class _Watched(ActivityInboundInterceptor):
         try:
             with _heartbeats():
                 result = await super().execute_activity(input)
-        except BaseException as error:
+        except BaseException as caught:
+            error = with_host(caught, _where(step)[1]) if step is not None else caught
+            given_up = self._patience.ends(activity.info(), error, took_s=time.monotonic() - began)
             if not _lost(error):
                 await asyncio.to_thread(self._ended, step, record_of(error))
             _log_end(step, began, error)
             if isinstance(error, Exception) and not isinstance(error, FailureError):
                 # Temporal would keep the causes too, however long, and whatever they say: those stay in the log.
-                raise to_application_error(error) from None
+                raise to_application_error(error, final=given_up) from None
             raise
+        self._patience.forget(activity.info())
         await asyncio.to_thread(self._ended, step, None)
         _log_end(step, began, None)
         return result

@@ -63,6 +63,7 @@ STEP_TITLES: Mapping[str, str] = {
     "ensure_authority": "Make the certificate authority",
     "ensure_segment": "Make the cluster's network",
     "settle_segment": "Bring the cluster's network in line",
+    "settle_host": "Bring the host's networks in line",
     "remove_segment": "Remove the cluster's network",
     "probe_segment": "Check that the cluster's hosts reach each other",
     "ensure_publications": "Publish ports that lead to the nodes",

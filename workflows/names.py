@@ -164,11 +164,18 @@ class SweepOrphansInput:
 
 
 @dataclass(frozen=True)
-class SweepClusterInput:
-    """Remove what a cluster that is no more left on a host."""
+class HostOrphans:
+    """What a cluster that is no more left on a host."""
 
-    cluster_id: str
     host_id: str
     host_name: str
     containers: list[str]
     bridges: list[str]
+
+
+@dataclass(frozen=True)
+class SweepClusterInput:
+    """Remove what a cluster that is no more left on hosts."""
+
+    cluster_id: str
+    hosts: list[HostOrphans]

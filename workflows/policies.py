@@ -79,3 +79,7 @@ FORGET = StepPolicy(attempt=timedelta(seconds=5), all_attempts=timedelta(hours=1
 """The end of a host's row. Changes to clusters that had nodes there come first; they have their own bounds."""
 
 INSPECT = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=10))
+LOOK = StepPolicy(
+    attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=10), final=("host-unreachable",), attempts=5
+)
+"""Looks of the sweep, which comes again: a host that does not answer is left out at once."""

@@ -26,6 +26,7 @@ class StepProgress:
     title: str
     node: str | None
     state: str
+    host: str | None = None
 
 
 class Story:
@@ -44,9 +45,11 @@ class Story:
         """Run one activity under `policy`, with this story's own step as its input unless another is given."""
         given = self.step if step is None else step
         node = getattr(given, "node", None)
+        host = node.host if node else getattr(given, "host", None)
+        where = node.name if node else host
         name = activity.__name__
         title = STEP_TITLES[name]
-        with self.shown(name, title, node=node.name if node else None):
+        with self.shown(name, title, node=node.name if node else None, host=host):
             return await workflow.execute_activity_method(
                 activity,
                 args=[given, *more],
@@ -55,16 +58,16 @@ class Story:
                 heartbeat_timeout=policy.heartbeat,
                 retry_policy=policy.retry,
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-                summary=f"{title}: {node.name}" if node else title,
+                summary=f"{title}: {where}" if where else title,
             )
 
     @contextmanager
-    def shown(self, name: str, title: str, *, node: str | None = None) -> Iterator[None]:
+    def shown(self, name: str, title: str, *, node: str | None = None, host: str | None = None) -> Iterator[None]:
         """Show, while the block runs and after it, where the step called `name` is.
 
         Raises `CancelledError` if the block ended well in spite of a cancel: the next step must not begin.
         """
-        entry = StepProgress(name, title, node, "running")
+        entry = StepProgress(name, title, node, "running", host)
         self._progress.append(entry)
         self._show()
         try:
@@ -114,6 +117,7 @@ class Story:
     def _show(self) -> None:
         marks = {"running": "…", "done": "✓", "failed": "✗", "cancelled": "-"}
         lines = [
-            f"- {marks[step.state]} {step.title}{f' `{step.node}`' if step.node else ''}" for step in self._progress
+            f"- {marks[step.state]} {step.title}{f' `{where}`' if (where := step.node or step.host) else ''}"
+            for step in self._progress
         ]
         workflow.set_current_details("\n".join(lines))

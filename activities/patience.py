@@ -1,0 +1,50 @@
+"""How long steps wait for a host that does not answer, and what they say of the host in the end."""
+
+from datetime import datetime, timedelta
+
+from temporalio import activity
+
+from domain.errors import DiskFull, HostUnreachable, ImageUnavailable, NodeNotStarted
+
+UNREACHABLE_FOR = timedelta(minutes=1)
+"""A host that has not answered for so long is given up by a step, however long the step itself may take."""
+
+_OF_HOSTS = (HostUnreachable, DiskFull, ImageUnavailable, NodeNotStarted)
+
+
+class Patience:
+    """Remembers since when each step finds its host silent."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str, str], datetime] = {}
+
+    def ends(self, info: activity.Info, error: BaseException, *, took_s: float) -> bool:
+        """Return whether the step has tried for long enough to reach a host, now that an attempt ended with `error`.
+
+        An attempt that took long reached it, and was cut: from there on it counts anew.
+        """
+        if not isinstance(error, HostUnreachable):
+            self.forget(info)
+            return False
+        if took_s >= UNREACHABLE_FOR.total_seconds():
+            self.forget(info)
+        since = self._since.setdefault(_key(info), info.started_time)
+        if info.started_time - since < UNREACHABLE_FOR:
+            return False
+        self.forget(info)
+        return True
+
+    def forget(self, info: activity.Info) -> None:
+        """Begin anew for the step: it got through, or ends."""
+        self._since.pop(_key(info), None)
+
+
+def with_host(error: BaseException, host: str | None) -> BaseException:
+    """Return the error of a step on a host such that it names the host, where only that tells people where to look."""
+    if host is None or not isinstance(error, _OF_HOSTS) or host in error.detail:
+        return error
+    return type(error)(f"{host}: {error.detail}", field=error.field, remedy=error.remedy)
+
+
+def _key(info: activity.Info) -> tuple[str, str]:
+    return str(info.workflow_run_id), info.activity_id
