@@ -72,6 +72,9 @@ class HostReport:
 CAP_ESP = "esp"  # encrypted overlays carry traffic
 CAP_IPVS = "ipvs"  # service VIPs and the ingress mesh answer
 CAP_APPARMOR = "apparmor"
+CAP_LXCFS = "lxcfs"  # nodes with a size see it as their memory and CPUs
+CAP_QUOTA = "quota"  # nodes' disks can be limited
+CAP_LIMITS = "limits"  # nodes' memory and CPUs can be limited
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ CAP_CGROUP2 = "cgroup2"
 
 OK, DEGRADED, MISSING = CheckState.OK, CheckState.DEGRADED, CheckState.MISSING
 _LEAST_KERNEL = (5, 15)
-_LIMITING = ("cpu", "memory", "pids")
+_LIMITING = ("cpu", "cpuset", "memory", "pids")
 _DISTRIBUTION_KERNEL = "apt-get install linux-image-$(dpkg --print-architecture)  # then reboot into it"
 
 Facts = Mapping[str, str]
@@ -68,6 +68,9 @@ def kernel_checks(facts: Facts) -> list[Check]:
         _kernel(facts),
         _cgroups(facts),
         *(_tried(trial, facts) for trial in _TRIALS),
+        _loop(facts),
+        _seccomp(facts),
+        _container(facts),
         _ipvs(facts),
         _esp(facts),
         _apparmor(facts),
@@ -77,6 +80,16 @@ def kernel_checks(facts: Facts) -> list[Check]:
 def cgroup_version(facts: Facts) -> int:
     """Return 2 for the unified hierarchy, 1 for the older or the hybrid one."""
     return 2 if facts.get("cgroup.type") == "cgroup2fs" else 1
+
+
+def lacking_controllers(facts: Facts) -> list[str]:
+    """Return the names of the controllers that limit nodes and are not there."""
+    return [name for name in _LIMITING if name not in _controllers(facts)]
+
+
+def _controllers(facts: Facts) -> list[str]:
+    unified = cgroup_version(facts) == 2  # noqa: PLR2004 - the version's own number
+    return facts.get("cgroup.v2" if unified else "cgroup.v1", "").replace(",", " ").split()
 
 
 def _kernel(facts: Facts) -> Check:
@@ -96,7 +109,7 @@ def _kernel(facts: Facts) -> Check:
 
 def _cgroups(facts: Facts) -> Check:
     version = cgroup_version(facts)
-    there = facts.get("cgroup.v2" if version == 2 else "cgroup.v1", "").replace(",", " ").split()  # noqa: PLR2004 - see above
+    there = _controllers(facts)
     detail = (
         f"version {version}, with {' '.join(name for name in ('devices', *_LIMITING) if name in there) or 'nothing'}"
     )
@@ -108,7 +121,7 @@ def _cgroups(facts: Facts) -> Check:
             "Docker in nodes starts no container without it.",
             "mkdir -p /sys/fs/cgroup/devices && mount -t cgroup -o devices cgroup /sys/fs/cgroup/devices",
         )
-    lacking = [name for name in _LIMITING if name not in there]
+    lacking = lacking_controllers(facts)
     if lacking:
         return Check(
             "cgroups",
@@ -133,6 +146,53 @@ def _tried(trial: _Trial, facts: Facts) -> Check:
     if facts.get("uid") != "0":
         return Check(trial.name, DEGRADED, "only root can try it", trial.meaning)
     return Check(trial.name, MISSING, f"tried: {said}" if said else "could not be tried", trial.meaning, trial.remedy)
+
+
+def _loop(facts: Facts) -> Check:
+    if facts.get("loop"):
+        return Check("loop devices", OK, f"{facts['loop']} is free")
+    if facts.get("pool.free") or facts.get("root.filesystem") == "btrfs" or facts.get("device.bytes"):
+        return Check("loop devices", OK, "none is free, and none is needed: the pool is no file")
+    return Check(
+        "loop devices",
+        DEGRADED if facts.get("uid") != "0" else MISSING,
+        "none is free",
+        "The storage pool is a file that is mounted through one, unless it has a device or a btrfs of its own.",
+        "modprobe loop  # or name a block device for the pool when the host is added",
+    )
+
+
+def _seccomp(facts: Facts) -> Check:
+    if facts.get("trial.seccomp") == "2":
+        return Check("seccomp", OK, "tried, filters system calls of containers")
+    if "errno" in facts.get("seccomp", "").split():
+        return Check("seccomp", OK, "in the kernel")
+    return Check(
+        "seccomp",
+        DEGRADED,
+        "not in the kernel",
+        "Nodes, and containers in them, may make any system call. What an image needs it for does not start.",
+        _DISTRIBUTION_KERNEL,
+    )
+
+
+def _container(facts: Facts) -> Check:
+    name, said = "nested containers", facts.get("try.container", "")
+    meaning = "A container in a node is not started: neither Docker nor Kubernetes works."
+    if said == "ok":
+        return Check(name, OK, "tried in an unprivileged container: overlay, control groups, namespaces work")
+    if not facts.get("command.lxc-start"):
+        # Preparing the host installs it, and measures again.
+        return Check(name, DEGRADED, "can't be tried without lxc-start", meaning)
+    if facts.get("uid") != "0":
+        return Check(name, DEGRADED, "only root can try it", meaning)
+    return Check(
+        name,
+        MISSING,
+        f"tried in an unprivileged container: {said}" if said else "could not be tried",
+        meaning,
+        "lxc-checkconfig  # says what the kernel lacks; on a virtual or nested host, let it nest containers",
+    )
 
 
 def _ipvs(facts: Facts) -> Check:

@@ -1,22 +1,28 @@
 """Whether a machine can be a host: facts are gathered in one round trip, and judged by pure functions."""
 
+import time
 from collections.abc import Mapping
 
-from domain.hosts import CAP_APPARMOR, CAP_ESP, CAP_IPVS, Host, HostReport
+from domain.hosts import CAP_APPARMOR, CAP_ESP, CAP_IPVS, CAP_LIMITS, CAP_LXCFS, CAP_QUOTA, Host, HostReport
 from domain.instance import Instance
+from drivers.capacity_checks import capacity_checks, free_size, lxcfs_works, quotas_work, total_size
 from drivers.claims import CLAIMS_DIR
-from drivers.kernel_checks import CAP_CGROUP2, cgroup_version, kernel_checks
-from drivers.probe import FACTS, TRIALS
+from drivers.kernel_checks import CAP_CGROUP2, cgroup_version, kernel_checks, lacking_controllers
+from drivers.network_checks import host_address, lowest_mtu, network_checks
+from drivers.probe import FACTS
+from drivers.probe_trials import TRIALS
 from drivers.requirements import COMMANDS, COMMANDS_WITH_APPARMOR, COMMANDS_WITH_MODULES, SYSCTLS
 from drivers.shell import Shell
-from drivers.system_checks import lowest_mtu, system_checks
+from drivers.system_checks import system_checks
 
 _TIMEOUT_S = 60.0
 
 
 async def measure(shell: Shell, instance: Instance, host: Host, *, now_s: float) -> HostReport:
     """Measure a host. `now_s` is the time here, in seconds since the epoch. Raises `CommandFailed`."""
-    return judge(await gather(shell, instance, host), instance, now_s=now_s)
+    started = time.monotonic()
+    facts = await gather(shell, instance, host)
+    return judge(facts, instance, now_s=now_s, took_s=time.monotonic() - started)
 
 
 async def gather(shell: Shell, instance: Instance, host: Host) -> Mapping[str, str]:
@@ -25,7 +31,7 @@ async def gather(shell: Shell, instance: Instance, host: Host) -> Mapping[str, s
     wanted = [*(f"command {name}" for name in commands), *(f"sysctl {name}" for name in SYSCTLS)]
     result = await shell.run(
         FACTS,
-        args=(host.root, instance.prefix, CLAIMS_DIR, TRIALS),
+        args=(host.root, instance.prefix, CLAIMS_DIR, TRIALS, host.device),
         stdin="".join(f"{line}\n" for line in wanted).encode(),
         timeout_s=_TIMEOUT_S,
         what="Measuring the host",
@@ -39,17 +45,28 @@ def read_facts(text: str) -> dict[str, str]:
     return {name: value.strip() for name, tab, value in pairs if tab}
 
 
-def judge(facts: Mapping[str, str], instance: Instance, *, now_s: float) -> HostReport:
-    """Say what a host with these facts can do. Pure."""
+def judge(facts: Mapping[str, str], instance: Instance, *, now_s: float, took_s: float = 0.0) -> HostReport:
+    """Say what a host with these facts can do, gathered in the `took_s` seconds that began at `now_s`. Pure."""
     able = {
         CAP_ESP: facts.get("try.esp") == "ok",
         CAP_IPVS: bool(facts.get("ipvs")),
         CAP_APPARMOR: bool(facts.get("apparmor")),
+        CAP_LXCFS: lxcfs_works(facts),
+        CAP_QUOTA: quotas_work(facts),
+        CAP_LIMITS: not lacking_controllers(facts),
         CAP_CGROUP2: cgroup_version(facts) == 2,  # noqa: PLR2004 - the version's own number
     }
     return HostReport(
-        checks=(*system_checks(facts, instance, now_s=now_s), *kernel_checks(facts)),
+        checks=(
+            *system_checks(facts, now_s=now_s, took_s=took_s),
+            *capacity_checks(facts),
+            *network_checks(facts, instance),
+            *kernel_checks(facts),
+        ),
         capabilities=frozenset(name for name, there in able.items() if there),
         mtu=lowest_mtu(facts),
         cgroup_version=cgroup_version(facts),
+        total=total_size(facts),
+        free=free_size(facts),
+        address=host_address(facts),
     )

@@ -1,77 +1,10 @@
-"""The scripts that gather facts of a host, as lines of a name, a tab and a value. They decide nothing.
-
-What can be tried is tried, in a network and a mount namespace made for it: nothing that a trial makes is ever seen
-outside, and all of it goes with the namespaces, however the script ends.
-"""
+"""The script that gathers facts of a host, as lines of a name, a tab and a value. It decides nothing."""
 
 from drivers.provision import APPARMOR_ON, HAS_MODULES
 
-TRIALS = r"""
-# $1: the directory for which idmapped mounts are tried if it lies on btrfs
-try() {
-  local name=$1 said
-  shift
-  if said=$("$@" 2>&1); then said=ok; fi
-  said=${said##*$'\n'}
-  printf '%s\t%s\n' "try.$name" "${said:-it said nothing}"
-}
-work=/tmp
-overlay() {
-  mkdir "$work"/{lower,upper,work,merged} &&
-    mount -t overlay overlay -o "lowerdir=$work/lower,upperdir=$work/upper,workdir=$work/work" "$work/merged"
-}
-filesystem() {
-  truncate -s 128M "$work/btrfs.img" && mkfs.btrfs --quiet "$work/btrfs.img" > /dev/null && mkdir "$work/btrfs" &&
-    mount -t btrfs -o loop "$work/btrfs.img" "$work/btrfs" && btrfs subvolume create "$work/btrfs/one" > /dev/null &&
-    btrfs subvolume snapshot "$work/btrfs/one" "$work/btrfs/two" > /dev/null
-}
-# mount(8) learnt idmapped mounts in util-linux 2.39; Debian 12 is older, but has perl, and the system calls have one
-# number on all architectures: open_tree(2) 428, mount_setattr(2) 442.
-idmap() {
-  local holder pid
-  coproc holder { exec unshare --user --map-root-user sh -c 'echo $$; read -r _'; }
-  read -r pid <&"${holder[0]}" || return 1
-  perl -e '
-    my ($path, $pid) = @ARGV;
-    open(my $users, "<", "/proc/$pid/ns/user") or die "user namespace: $!\n";
-    my $tree = syscall(428, -100, "$path\0", 0x80001);
-    $tree >= 0 or die "open_tree: $!\n";
-    my $attributes = pack("QQQQ", 0x100000, 0, 0, fileno($users));
-    my $none = "\0";
-    syscall(442, $tree, $none, 0x1000, $attributes, 32) == 0 or die "mount_setattr: $!\n";
-  ' "$1" "$pid"
-}
-bridge() {
-  ip link add try-br0 type bridge && ip link add try-v0 type veth peer name try-v1 &&
-    ip link set try-v0 master try-br0 && ip link set try-br0 up
-}
-vxlan() { ip link add try-vx0 type vxlan id 42 dstport 4789; }
-firewall() {
-  printf '%s\n' 'table inet try {' ' set names { type ifname . ipv4_addr; flags interval; }' \
-    ' chain forward { type filter hook forward priority filter; ct state established accept; }' \
-    ' chain postrouting { type nat hook postrouting priority srcnat; masquerade; }' '}' | nft -f - &&
-    nft delete table inet try
-}
-esp() {
-  ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x100 mode transport \
-    aead 'rfc4106(gcm(aes))' 0x0000000000000000000000000000000000000000 128
-}
-# Without a place that is private the trials would leave things behind: then there are none.
-mount -t tmpfs tmpfs "$work" || exit 0
-try overlay overlay
-try btrfs filesystem
-if [ -d "$work/btrfs/one" ]; then try idmap idmap "$work/btrfs"
-elif [ "$(stat -f -c %T "$1")" = btrfs ]; then try idmap idmap "$1"
-fi
-try userns unshare --user --map-root-user true
-try bridge bridge
-try vxlan vxlan
-try firewall firewall
-try esp esp
-"""
-
 FACTS = rf"""
 # $1: the instance's root directory, $2: its prefix, $3: where claims are, $4: the trials
+# $5: the block device for the pool, if there is to be one
 # On standard input: which commands and kernel settings to look for.
 say() {{ printf '%s\t%s\n' "$1" "$2"; }}
 of() {{ cat "$1" 2> /dev/null | tr -s ' \n\t' ' ' || true; }}
@@ -81,9 +14,9 @@ while read -r kind name; do
     sysctl) say "sysctl.$name" "$(of "/proc/sys/${{name//.//}}")" ;;
   esac
 done
+say now "$(date +%s.%N)"
 say uid "$(id -u)"
 say kernel "$(uname -r)"
-say now "$(date +%s)"
 say synchronized "$(timedatectl show --property NTPSynchronized --value 2> /dev/null)"
 say apt "$(command -v apt-get)"
 say systemd "$([ ! -d /run/systemd/system ] || echo yes)"
@@ -106,11 +39,43 @@ while [ "$at" != / ]; do
 done
 say root.closed "$closed"
 say root.filesystem "$(stat -f -c %T "$below")"
-say root.free "$(df --block-size=1 --output=avail "$below" | tail -n 1 | tr -d ' ')"
-say pool.free "$(! mountpoint -q "$1/pool" || df --block-size=1 --output=avail "$1/pool" | tail -n 1 | tr -d ' ')"
+room() {{ df --block-size=1 --output="$1" "$2" 2> /dev/null | tail -n 1 | tr -d ' '; }}
+say root.free "$(room avail "$below")"
+say root.total "$(room size "$below")"
+if [ -d "$1/pool" ] && [ "$(stat -f -c %T "$1/pool")" = btrfs ]; then
+  say pool.free "$(room avail "$1/pool")"
+  say pool.total "$(room size "$1/pool")"
+  if [ -e "$1/pool.img" ]; then say pool.kind file
+  elif mountpoint -q "$1/pool"; then say pool.kind own
+  else say pool.kind shared
+  fi
+  groups=/sys/fs/btrfs/$(findmnt --noheadings --output UUID --target "$1/pool")/qgroups
+  say pool.quota "$([ ! -e "$groups/enabled" ] || cat "$groups/mode" 2> /dev/null || echo qgroup)"
+fi
+say btrfs.simple "$([ ! -e /sys/fs/btrfs/features/simple_quota ] || echo yes)"
+if [ -n "$5" ]; then
+  say device.bytes "$(blockdev --getsize64 "$5" 2> /dev/null)"
+  say device.holds "$(blkid --output value --match-tag TYPE "$5" 2> /dev/null)"
+fi
 say memory.available "$(($(awk '$1 == "MemAvailable:" {{print $2}}' /proc/meminfo) * 1024))" # mawk's %d ends at 2 GiB
+say memory.total "$(($(awk '$1 == "MemTotal:" {{print $2}}' /proc/meminfo) * 1024))"
+say cpus "$(nproc)"
+say load "$(of /proc/loadavg)"
+say seccomp "$(of /proc/sys/kernel/seccomp/actions_avail)"
+say loop "$([ ! -e /dev/loop-control ] || losetup --find 2> /dev/null)"
+if mountpoint -q /var/lib/lxcfs; then
+  say lxcfs "$(grep -q ^MemTotal: /var/lib/lxcfs/proc/meminfo 2> /dev/null && echo mounted || echo dead)"
+fi
+# sshd tells where the connection came in; sudo and the shell between may have dropped that from the environment.
+at=$$ came=
+while [ -z "$came" ] && [ "${{at:-0}}" -gt 1 ]; do
+  came=$(tr '\0' '\n' 2> /dev/null < "/proc/$at/environ" | sed -n 's/^SSH_CONNECTION=//p')
+  at=$(awk '$1 == "PPid:" {{print $2}}' "/proc/$at/status" 2> /dev/null)
+done
+say ssh "$came"
 say subids "$(cat /etc/subuid /etc/subgid 2> /dev/null | tr '\n' ' ')"
 say claimed "$([ ! -e "$3/$2.json" ] || echo yes)"
+say claim.network "$(sed -n 's/^ *"network": *"\([0-9./]*\)".*/\1/p' "$3/$2.json" 2> /dev/null)"
 if command -v ip > /dev/null; then
   say routes "$(ip -4 -json route show table all | tr -d '\n')"
   say addresses "$(ip -4 -json address show | tr -d '\n')"

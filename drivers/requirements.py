@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 COMMANDS: Mapping[str, str] = {
     "ip": "iproute2",
     "lxc-start": "lxc",
+    "lxcfs": "lxcfs",
     "mkfs.btrfs": "btrfs-progs",
     "mmdebstrap": "mmdebstrap",
     "newuidmap": "uidmap",

@@ -1,15 +1,18 @@
 """Measuring real machines: what is found, and that nothing stays behind."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
+import pytest
 from sandbox import sandbox
 
-from domain.hosts import CheckState, Host
+from domain.hosts import CAP_LIMITS, CAP_LXCFS, CAP_QUOTA, CheckState, Host
 from domain.instance import Instance
 from drivers.hosts import LinuxHosts
-from drivers.preflight import gather
+from drivers.preflight import gather, read_facts
+from drivers.probe_trials import TRIALS
 from drivers.requirements import SYSCTLS
 from drivers.shell import LocalShell, shell_of
 
@@ -17,7 +20,8 @@ DEMO = Instance("tpre")
 HOST = Host("h1", "one", "local", "/var/tmp/carina-test-none/host")
 TRACES = (
     "cat /proc/self/mountinfo; ls /sys/class/net /tmp /var/tmp/carina-test-none; nft list tables; ip netns; "
-    "ip xfrm state; losetup --list --noheadings --output BACK-FILE | grep -c btrfs.img || true"
+    "ip xfrm state; losetup --list --noheadings --output BACK-FILE | grep -c btrfs.img; "
+    "find /sys/fs/cgroup -name '*carina-trial*'; ls /run; ps -A -o args | grep '[l]xcfs -f' || true"
 )
 
 
@@ -26,13 +30,58 @@ UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 def ours(output: str) -> set[str]:
     """The lines that a trial could have added: other tests come and go on the machine meanwhile."""
-    return {line for line in output.splitlines() if "try" in line or "btrfs.img" in line or line == "1"}
+    return {line for line in output.splitlines() if re.search("try|trial|lxcfs -f|btrfs.img|^1$", line)}
 
 
 async def test_this_machine_can_be_a_host() -> None:
     report = await LinuxHosts(DEMO, shell_of).measure(HOST)
     assert [check for check in report.checks if check.state is CheckState.MISSING] == []
     assert report.cgroup_version == (2 if UNIFIED else 1)
+    assert {CAP_LIMITS, CAP_LXCFS, CAP_QUOTA} <= report.capabilities
+    assert report.total.cpus == os.cpu_count()
+    assert 0 < report.free.memory_bytes < report.total.memory_bytes
+    assert 0 < report.free.disk_bytes <= report.total.disk_bytes
+    addresses = await LocalShell().run("ip -4 address", timeout_s=10)
+    assert f"inet {report.address}/" in addresses.text
+
+
+async def test_a_container_is_really_started_and_containers_are_nested_in_it() -> None:
+    facts = await gather(LocalShell(), DEMO, HOST)
+    assert facts["try.container"] == "ok"
+    assert facts["trial.seccomp"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("working", "broken", "said"),
+    [
+        ("mkdir lower", "mkdir nowhere/lower", "nowhere/lower"),
+        ("--uts --ipc --fork", "--nonsense", "unshare"),
+        ("lxc.autodev = 1", "lxc.nonsense = 1", "lxc"),
+    ],
+)
+async def test_a_trial_container_that_fails_says_at_what(working: str, broken: str, said: str) -> None:
+    assert TRIALS.count(working) == 1
+    script = 'unshare --net --mount bash -c "$1" trials /'
+    result = await LocalShell().run(script, args=(TRIALS.replace(working, broken),), timeout_s=30)
+    assert said in read_facts(result.text)["try.container"]
+
+
+async def test_the_address_is_that_to_which_an_ssh_connection_came_where_there_is_no_default_route() -> None:
+    with sandbox() as machine:
+        came = "198.51.100.1 4242 192.0.2.2 22"
+        # The one that stays in between is what sshd and sudo are.
+        script = (
+            f'SSH_CONNECTION=\'{came}\' bash -c \'env -u SSH_CONNECTION bash -c "$@"; true\' sudo "$1" x "${{@:2}}"'
+        )
+
+        class Sudo(LocalShell):
+            """Drops the environment between sshd and the script, as sudo does."""
+
+            async def run(self, inner, *, args=(), **options):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN003, ANN202
+                return await machine.run(script, args=(inner, *args), **options)
+
+        report = await LinuxHosts(DEMO, lambda _: Sudo()).measure(HOST)
+    assert report.address == "192.0.2.2"
 
 
 async def test_measuring_leaves_nothing_behind() -> None:
@@ -62,7 +111,7 @@ async def test_a_measured_sandbox_tells_its_low_settings_and_narrow_link() -> No
         states = {check.name: check for check in report.checks}
         assert report.mtu == 1200
         assert states["MTU"].state is CheckState.DEGRADED
-        assert states["kernel settings"].remedy == "sysctl -w net.ipv4.ip_forward=1"
+        assert "net.ipv4.ip_forward=1" in states["kernel settings"].remedy
         firewalls = states["other firewalls"]
         assert firewalls.state is CheckState.DEGRADED
         await machine.bash(firewalls.remedy)

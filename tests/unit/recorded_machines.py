@@ -2,7 +2,7 @@
 
 from drivers.preflight import read_facts
 
-_COMMANDS = "ip lxc-start mkfs.btrfs mmdebstrap newuidmap nft zstd"
+_COMMANDS = "ip lxc-start lxcfs mkfs.btrfs mmdebstrap newuidmap nft zstd"
 _SETTINGS = {
     "net.ipv4.ip_forward": 1,
     "fs.inotify.max_user_instances": 8192,
@@ -10,7 +10,7 @@ _SETTINGS = {
     "kernel.keys.maxkeys": 20000,
     "kernel.keys.maxbytes": 2000000,
 }
-_TRIALS = "overlay btrfs idmap userns bridge vxlan firewall"
+_TRIALS = "overlay btrfs idmap simple_quota quota userns bridge vxlan firewall lxcfs container"
 NOW_S = 1_795_400_302.0
 
 _ROUTES = (
@@ -46,12 +46,22 @@ apparmor\t
 lxc\t5.0.2
 cgroup.type\ttmpfs
 cgroup.v2\t
-cgroup.v1\trw relatime cpu rw relatime memory rw relatime devices rw relatime pids rw relatime name=systemd
+cgroup.v1\trw relatime cpu cpuset memory rw relatime devices rw relatime pids rw relatime name=systemd
 ipvs\t
 root.filesystem\text2/ext3
 root.free\t82644500480
 pool.free\t
+btrfs.simple\tyes
+root.total\t270553174016
 memory.available\t24464100000
+memory.total\t25276502016
+cpus\t2
+load\t0.25 0.40 0.30 2/170 23851
+seccomp\tkill_process kill_thread trap errno user_notif trace log allow
+trial.seccomp\t2
+loop\t/dev/loop0
+ssh\t
+claim.network\t
 subids\troot:1000000:100000000 root:1000000:100000000
 claimed\t
 routes\t{_ROUTES}
@@ -83,7 +93,7 @@ DEBIAN_13 = MICRO_VM | {
 
 FRESH_DEBIAN_13 = (
     DEBIAN_13
-    | {f"command.{name}": "" for name in ("lxc-start", "mkfs.btrfs", "mmdebstrap", "newuidmap", "nft", "zstd")}
+    | {f"command.{name}": "" for name in ("lxc-start", "lxcfs", "mkfs.btrfs", "mmdebstrap", "newuidmap", "nft", "zstd")}
     | {
         "lxc": "",
         "sysctl.net.ipv4.ip_forward": "0",
@@ -91,6 +101,11 @@ FRESH_DEBIAN_13 = (
         "try.btrfs": "mkfs.btrfs: command not found",
         "try.idmap": "",
         "try.firewall": "nft: command not found",
+        "try.container": "",
+        "try.lxcfs": "",
+        "try.simple_quota": "",
+        "try.quota": "",
+        "trial.seccomp": "",
         "chains": "",
         "rules.mention": "",
     }
@@ -109,6 +124,8 @@ cgroup.v1\trw relatime cpu
 root.filesystem\text2/ext3
 root.free\t1000000000
 memory.available\t100000000
+cpus\t1
+load\t9.00 9.00 9.00 2/170 23851
 subids\tall:1:4000000000
 """
     + _lines("command", _COMMANDS, "/usr/bin/{}")
