@@ -5,11 +5,13 @@ BIN := .venv/bin
 PURGE ?=
 KUBERNETES ?=
 BENCH ?=
+RACK ?=
+DOWN ?=
 # Only the unit tests need hypothesis. Its plugin imports it when a run ends, which CPython before 3.11.9 may stumble over
 # (python/cpython#106905).
 PYTEST := $(BIN)/pytest -p no:hypothesispytest
 
-.PHONY: help setup test-packages demo up down test lint unit workflows drivers e2e bench histories lock
+.PHONY: help setup test-packages demo rack up down test lint unit workflows drivers e2e bench histories lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -22,6 +24,9 @@ test-packages: setup
 
 demo: setup ## From nothing to a container's answer over a three-node Swarm cluster; KUBERNETES=1 for Kubernetes
 	@$(BIN)/python demo/demo.py $(if $(KUBERNETES),kubernetes,swarm)
+
+rack: test-packages ## Three containers as bare-metal hosts to add to a Carina, until Ctrl-C; RACK=n hosts, DOWN=1 ends it elsewhere
+	@$(BIN)/python -m tests.rack $(if $(DOWN),--down) $(if $(RACK),--count $(RACK))
 
 up: setup ## Start the service in the background
 	@$(BIN)/carinad up --background

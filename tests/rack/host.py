@@ -82,10 +82,19 @@ class RackHost:
         """Whether it runs."""
         return run("lxc-info", "-P", str(self.place.parent), "-n", self.place.name, "-s", "-H").strip() != "STOPPED"
 
+    @property
+    def answers(self) -> bool:
+        """Whether its sshd greets who connects from the test machine."""
+        try:
+            with socket.create_connection((self.address, self.port), timeout=0.5) as connection:
+                return connection.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
     def await_ssh(self) -> None:
         """Return when its sshd answers."""
         deadline = time.monotonic() + BOOT_TIMEOUT_S
-        while not _greets(self.address, self.port):
+        while not self.answers:
             assert time.monotonic() < deadline, (
                 f"{self.name} has no sshd after {BOOT_TIMEOUT_S:g} s; see {self.place}/log"
             )
@@ -109,11 +118,3 @@ class RackHost:
         for place in PLACES:
             shutil.rmtree(self.place / place)
             (self.place / place).mkdir()
-
-
-def _greets(address: str, port: int) -> bool:
-    try:
-        with socket.create_connection((address, port), timeout=0.5) as connection:
-            return connection.recv(4) == b"SSH-"
-    except OSError:
-        return False

@@ -6,7 +6,6 @@ lower layer of their own disks and so share it.
 
 import fcntl
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -72,13 +71,14 @@ def in_use() -> Iterator[Path]:
     """Keep the disk, made if it is not there, from being cleared away; yield its directory, which nobody may change."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{digest()}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         disk = CACHE / digest()
-        if not disk.exists():
-            _make(disk)
-            _clear_others()
-        os.utime(disk)
         fcntl.flock(lock, fcntl.LOCK_SH)
+        if not disk.exists():
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not disk.exists():  # nobody else has made it since
+                _make(disk)
+                _clear_others()
+            fcntl.flock(lock, fcntl.LOCK_SH)
         yield disk
 
 
