@@ -21,6 +21,7 @@ from fake_answers import (
     overlay,
     problem,
 )
+from fake_hosts import FakeHosts
 
 TOKEN = "a-token-of-the-tests"
 
@@ -46,6 +47,7 @@ class FakeService:
         self.images = [image("web:1")]
         self.cluster_types: list[dict[str, Any]] = [SWARM]
         self.uploads: list[tuple[bytes, int]] = []
+        self.hosts = FakeHosts()
         self.checks = {"database": "ok", "temporal": "ok", "host": "ok"}
         self.page = 1000
         self.failures: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
@@ -124,7 +126,8 @@ class FakeService:
                     self.operation_answers.pop(0) if self.operation_answers[1:] else self.operation_answers[0],
                     {},
                 )
-        raise KeyError(path)
+            case _, parts:
+                return self.hosts.answer(method, parts, query, body, taken)
 
     def _cluster(self, cluster_id: str) -> dict[str, Any]:
         return {c["id"]: c for c in self.clusters}[cluster_id]
