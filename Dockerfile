@@ -23,7 +23,7 @@ STOPSIGNAL SIGTERM
 FROM base AS worker
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
-        apparmor btrfs-progs ca-certificates iproute2 kmod lxc mmdebstrap mount nftables procps uidmap util-linux zstd \
+        apparmor btrfs-progs ca-certificates iproute2 kmod lxc lxcfs mmdebstrap mount nftables procps uidmap util-linux zstd \
     && rm -rf /var/lib/apt/lists/*
 CMD ["carinad", "worker"]
 
