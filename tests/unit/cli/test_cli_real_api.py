@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +18,12 @@ from api.app import ApiDependencies, create_app
 from api.ports import RunState
 from api.probes import database_probe
 from api.tokens import AdminToken, digest
-from domain.errors import DockerSilent
-from domain.hosts import Claim, Host, HostState
+from carina_cli.host_keys import fingerprint
+from domain.errors import DockerSilent, HostUnreachable
+from domain.hosts import Check, CheckState, Claim, Host, HostReport, HostState
 from domain.instance import Instance
 from domain.operations import OperationKind
+from domain.sizes import Size
 from store.archives import ArchiveFolder
 from store.engine import make_engine
 from store.hosts import ensure_local_host
@@ -31,6 +33,17 @@ from store.tables import DEFAULT_TENANT
 from store.views import OperationView
 
 TOKEN = "a-token-of-the-real-one"
+ADDRESS = "192.0.2.7"
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
+REPORT = HostReport(
+    [Check("kernel", CheckState.OK, "6.12"), Check("ipvs", CheckState.DEGRADED, "absent", "VIPs hang.", "Load ip_vs.")],
+    frozenset({"vxlan"}),
+    mtu=1500,
+    cgroup_version=2,
+    total=Size(8.0, 2**34, 2**40),
+    free=Size(7.0, 2**33, 2**39),
+    address=ADDRESS,
+)
 BOUND = ("--timeout", "20")
 
 
@@ -70,10 +83,22 @@ class PlayedTemporal:
     async def describe(self, operation: OperationView) -> RunState:
         return RunState.CLOSED
 
+    async def presented_key(self, address: str, port: int) -> tuple[str, str]:
+        if address != ADDRESS:
+            raise HostUnreachable(f"{address} port {port}: it did not answer.")
+        return HOST_KEY, fingerprint(HOST_KEY)
+
+    async def preview(self, host: Host) -> tuple[HostReport, Sequence[str]]:
+        return REPORT, [f"make {host.root}"]
+
     def _run(self, operation: OperationView) -> None:
         records, cluster_id = self.records, str(operation.cluster_id)
         assert records.begin_operation(operation.id, workflow_id=operation.workflow_id, run_id=f"run-{operation.id}")
         match operation.kind:
+            case OperationKind.PREPARE_HOST:
+                records.record_host(_ready(records.host(str(operation.host_id))), REPORT)
+            case OperationKind.REMOVE_HOST:
+                records.forget_host(str(operation.host_id))
             case OperationKind.CREATE | OperationKind.GROW:
                 count = int(str(operation.params.get("node_count", operation.params.get("add"))))
                 nodes = records.reserve_nodes(operation.id, count)
@@ -112,6 +137,7 @@ def temporal(tmp_path: Path, carina: Carina, monkeypatch: pytest.MonkeyPatch) ->
         credentials=played,
         archives=ArchiveFolder(tmp_path / "images"),
         releases=played,
+        host_probes=played,
         probes={"database": database_probe(engine)},
     )
     server = uvicorn.Server(uvicorn.Config(create_app(parts), port=0, log_config=None))
@@ -164,6 +190,49 @@ def test_the_life_of_a_cluster(temporal: PlayedTemporal, carina: Carina, home: P
     kinds = [operation["kind"] for operation in listed]
     assert kinds == ["create", "grow", "add-overlay", "remove-overlay", "delete"]
     assert carina("operation", listed[0]["id"], "--wait").code == 0
+
+
+def test_the_life_of_a_host_and_of_a_published_port(temporal: PlayedTemporal, carina: Carina) -> None:
+    add = ("host", "add", "Rack1", "--address", ADDRESS, "--zone", "row-a")
+    unconfirmed = carina(*add, "--dry-run", "--host-key", fingerprint(HOST_KEY)[:-1] + "x")
+    assert unconfirmed.code == 4
+    assert fingerprint(HOST_KEY) in unconfirmed.err
+    assert "make /var/lib/carina-host" in carina(*add, "--dry-run", "--yes").out
+    assert carina("host", "add", "rack9", "--address", "192.0.2.9", "--yes").code == 1
+    made = carina(*add, "--host-key", fingerprint(HOST_KEY), *BOUND)
+    assert made.code == 0, made.err
+    assert "Rack1 is ready: 8 CPUs, 16.0 GiB memory, 1.0 TiB disk, 0 of 64 nodes" in made.out
+    assert carina(*add, "--yes").code == 4
+    assert [line.split()[0] for line in carina("host", "ls").out.splitlines()] == ["NAME", "machine", "Rack1"]
+    assert fingerprint(HOST_KEY) in carina("host", "get", "rack1").out
+    assert "It means: VIPs hang." in carina("host", "doctor", "rack1").out
+    assert carina("host", "prepare", "rack1", *BOUND).code == 0
+
+    assert json.loads(carina("host", "cordon", "machine", "-o", "json").out)["cordoned"] is True
+    created = carina("create", "demo", "--nodes", "2", *BOUND)
+    assert created.code == 0, created.err
+    assert carina("host", "uncordon", "machine").code == 0
+    assert [line.split()[1] for line in carina("host", "nodes", "rack1").out.splitlines()] == [
+        "CLUSTER",
+        "demo",
+        "demo",
+    ]
+    assert f"tcp://{ADDRESS}:20000" in created.out
+    assert "Rack1 (2)" in carina("get", "demo").out
+
+    published = carina("publish", "demo", "80:30080", *BOUND)
+    assert f"80/tcp leads to demo, port 30080: {ADDRESS}:80" in published.out, published.err
+    assert carina("publish", "demo", "80:30081").code == 4
+    assert carina("publish", "demo", "22:22").code == 2
+    assert carina("publications", "demo").out.splitlines()[1].split()[:3] == ["80/tcp", "30080", f"{ADDRESS}:80"]
+    assert carina("unpublish", "demo", "80", *BOUND).code == 0
+    assert carina("unpublish", "demo", "80").code == 3
+
+    assert carina("host", "remove", "rack1").code == 4
+    assert carina("delete", "demo", "--yes", *BOUND).code == 0
+    removed = carina("host", "remove", "rack1", *BOUND)
+    assert removed.out.startswith("Rack1 is removed"), removed.err
+    assert carina("host", "get", "rack1").code == 3
 
 
 def test_a_wait_costs_few_requests_and_sees_the_end_at_once(temporal: PlayedTemporal, carina: Carina) -> None:
