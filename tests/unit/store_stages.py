@@ -6,16 +6,18 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sqlalchemy import Engine
+from sqlmodel import Session
 
 from domain.clusters import SWARM, ClusterType, kubernetes_type
 from domain.errors import CarinaError
-from domain.hosts import Claim, Host, HostState
+from domain.hosts import Claim, Endpoint, Host, HostReport, HostState
 from domain.nodes import NodeRef
 from domain.options import AskedOptions
 from store.hosts import ensure_local_host
 from store.outbox import Outbox
 from store.records import StoreRecords
 from store.repository import Repository
+from store.tables import HostRow
 from store.views import Accepted, ClusterView
 
 KUBERNETES = kubernetes_type(20, "1.35.4")
@@ -43,6 +45,35 @@ class StoreFixture:
         )
         self.records.record_host(ready, None)
         return ready
+
+    def rack(self, number: int, *, report: HostReport | None = None, **has: object) -> Host:
+        """Add a ready host, as one that an operator added over SSH and that was prepared and measured."""
+        base = Host(
+            f"rack-{number}",
+            f"rack{number}",
+            f"192.0.2.{number}",
+            "/var/lib/carina/host",
+            HostState.READY,
+            Claim("10.64.0.0/16", 1_000_000_000, 64),
+            endpoint=Endpoint.PUBLISHED,
+            fabric_address=f"192.0.2.{number}",
+        )
+        host = replace(base, **has)  # type: ignore[arg-type]
+        row = HostRow(
+            id=host.id,
+            name=host.name,
+            address=host.address,
+            root=host.root,
+            mtu=host.mtu,
+            zone=host.zone,
+            cordoned=host.cordoned,
+            endpoint=host.endpoint,
+        )
+        with Session(self.engine) as session:
+            session.add(row)
+            session.commit()
+        self.records.record_host(host, report)
+        return host
 
     def create(
         self,

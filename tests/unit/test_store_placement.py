@@ -2,56 +2,19 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
-from sqlmodel import Session
 
 from domain.clusters import SWARM, kubernetes_type
 from domain.errors import HostNotReady, InvalidInput, NoRoom
-from domain.hosts import Claim, Endpoint, Host, HostReport, HostState
+from domain.hosts import Claim, Endpoint, HostReport, HostState
 from domain.nodes import NodeRef
 from domain.options import AskedOptions
 from domain.sizes import Size
-from store.tables import HostRow
 from tests.unit.store_stages import StoreFixture
 
 GIB = 2**30
-NETWORK = "10.64.0.0/16"
-
-
-def _rack(
-    store: StoreFixture, number: int, *, network: str = NETWORK, report: HostReport | None = None, **has: object
-) -> Host:
-    """Add a ready host, as one that an operator added and that was prepared."""
-    base = Host(
-        f"rack-{number}",
-        f"rack{number}",
-        f"192.0.2.{number}",
-        "/var/lib/carina/host",
-        HostState.READY,
-        Claim(network, 1_000_000_000, 64),
-        endpoint=Endpoint.PUBLISHED,
-        fabric_address=f"192.0.2.{number}",
-    )
-    host = replace(base, **has)  # type: ignore[arg-type]
-    row = HostRow(
-        id=host.id,
-        name=host.name,
-        address=host.address,
-        root=host.root,
-        mtu=host.mtu,
-        zone=host.zone,
-        cordoned=host.cordoned,
-        endpoint=host.endpoint,
-        login=asdict(host.login),
-        size=asdict(host.size),
-    )
-    with Session(store.engine) as session:
-        session.add(row)
-        session.commit()
-    store.records.record_host(host, report)
-    return host
 
 
 def _measured(total: Size, free: Size, *capabilities: str) -> HostReport:
@@ -63,10 +26,10 @@ def _count(nodes: Sequence[NodeRef]) -> Counter[str]:
 
 
 def test_nodes_are_spread_over_zones_and_hosts_and_say_why(store: StoreFixture) -> None:
-    _rack(store, 1, zone="a")
-    _rack(store, 2, zone="a")
-    _rack(store, 3, zone="b")
-    _rack(store, 4, zone="b", cordoned=True)
+    store.rack(1, zone="a")
+    store.rack(2, zone="a")
+    store.rack(3, zone="b")
+    store.rack(4, zone="b", cordoned=True)
     said: list[str] = []
     accepted = store.create(node_count=4)
     operation_id = store.begin(accepted)
@@ -80,9 +43,9 @@ def test_nodes_are_spread_over_zones_and_hosts_and_say_why(store: StoreFixture) 
 
 
 def test_a_grow_goes_where_the_cluster_has_least(store: StoreFixture) -> None:
-    _rack(store, 1)
+    store.rack(1)
     cluster = store.active(node_count=2)
-    _rack(store, 2)
+    store.rack(2)
     grow = store.repository.accept_resize(cluster.id, 4)
     assert grow is not None
     assert _count(store.records.reserve_nodes(store.begin(grow), 2)) == {"rack2": 2}
@@ -90,7 +53,7 @@ def test_a_grow_goes_where_the_cluster_has_least(store: StoreFixture) -> None:
 
 def test_hosts_asked_for_and_excluded_hold_for_what_comes_later_too(store: StoreFixture) -> None:
     for number in (1, 2, 3):
-        _rack(store, number)
+        store.rack(number)
     pinned = store.active("pinned", 2, options=AskedOptions(hosts=["RACK3"]))
     assert pinned.options.hosts == ("rack3",)
     grow = store.repository.accept_resize(pinned.id, 3)
@@ -111,8 +74,8 @@ def test_hosts_asked_for_and_excluded_hold_for_what_comes_later_too(store: Store
 def test_hosts_that_there_are_not_are_named(
     store: StoreFixture, options: AskedOptions, field: str, remedy: str
 ) -> None:
-    _rack(store, 1)
-    _rack(store, 2)
+    store.rack(1)
+    store.rack(2)
     with pytest.raises(InvalidInput) as refusal:
         store.create(options=options)
     assert (refusal.value.field, refusal.value.remedy) == (field, remedy)
@@ -121,7 +84,7 @@ def test_hosts_that_there_are_not_are_named(
 def test_sizes_are_never_given_away_twice(store: StoreFixture) -> None:
     total = Size(4, 8 * GIB, 100 * GIB)
     for number in (1, 2):
-        _rack(store, number, report=_measured(total, replace(total, disk_bytes=90 * GIB)))
+        store.rack(number, report=_measured(total, replace(total, disk_bytes=90 * GIB)))
     sized = replace(SWARM, size=Size(2, 3 * GIB, 10 * GIB))
     _accepted, nodes = store.reserved("one", 3, cluster_type=sized)
     assert _count(nodes) == {"rack1": 2, "rack2": 1}
@@ -138,17 +101,17 @@ def test_sizes_are_never_given_away_twice(store: StoreFixture) -> None:
 
 
 def test_what_a_type_requires_keeps_it_from_hosts_without(store: StoreFixture) -> None:
-    _rack(store, 1, report=_measured(Size(), Size(), "ipvs"))
-    _rack(store, 2)
+    store.rack(1, report=_measured(Size(), Size(), "ipvs"))
+    store.rack(2)
     _accepted, nodes = store.reserved(cluster_type=replace(SWARM, requires=("ipvs",)))
     assert _count(nodes) == {"rack1": 3}
     assert store.records.cluster(_accepted.cluster.id).type.requires == ("ipvs",)
 
 
 def test_the_segment_fits_into_vxlan_on_every_host_that_may_carry_it(store: StoreFixture) -> None:
-    _rack(store, 1, mtu=9000)
-    _rack(store, 2, mtu=1400, cordoned=True)
-    _rack(store, 3, mtu=1300, state=HostState.ERROR)
+    store.rack(1, mtu=9000)
+    store.rack(2, mtu=1400, cordoned=True)
+    store.rack(3, mtu=1300, state=HostState.ERROR)
     plans = [node.plan for node in store.records.nodes(store.active(node_count=1).id)]
     assert [plan.segment.mtu for plan in plans] == [1350]
     pinned = store.active("pinned", 1, options=AskedOptions(hosts=["rack1"]))
@@ -156,8 +119,8 @@ def test_the_segment_fits_into_vxlan_on_every_host_that_may_carry_it(store: Stor
 
 
 def test_every_node_of_a_swarm_has_a_port_of_its_own_on_a_host_that_publishes(store: StoreFixture) -> None:
-    _rack(store, 1)
-    _rack(store, 2, endpoint=Endpoint.DIRECT)
+    store.rack(1)
+    store.rack(2, endpoint=Endpoint.DIRECT)
     one, two = store.active("one", 4), store.active("two", 2)
     ports = [(node.ref.host, node.api_port) for cluster in (one, two) for node in store.records.nodes(cluster.id)]
     assert {port for host, port in ports if host == "rack1"} == {20000, 20001, 20002}
@@ -168,14 +131,14 @@ def test_every_node_of_a_swarm_has_a_port_of_its_own_on_a_host_that_publishes(st
 
 
 def test_of_kubernetes_only_the_manager_has_a_port(store: StoreFixture) -> None:
-    _rack(store, 1)
+    store.rack(1)
     cluster = store.active(node_count=3, cluster_type=kubernetes_type(20, "1.35.4"))
     assert [node.api_port for node in store.records.nodes(cluster.id)] == [20000, None, None]
     assert cluster.endpoint == "https://192.0.2.1:20000"
 
 
 def test_a_port_that_was_given_back_is_given_again(store: StoreFixture) -> None:
-    _rack(store, 1)
+    store.rack(1)
     cluster = store.active(node_count=2)
     store.records.release_nodes(cluster.id, [store.records.nodes(cluster.id)[1].ref.id])
     other = store.active("other", 2)
@@ -183,8 +146,8 @@ def test_a_port_that_was_given_back_is_given_again(store: StoreFixture) -> None:
 
 
 def test_a_host_with_another_network_is_named(store: StoreFixture) -> None:
-    _rack(store, 1)
-    _rack(store, 2, network="10.65.0.0/16")
+    store.rack(1)
+    store.rack(2, claim=Claim("10.65.0.0/16", 1_000_000_000, 64))
     operation_id = store.begin(store.create(node_count=2))
     with pytest.raises(HostNotReady, match=r"rack2 has claimed 10\.65\.0\.0/16 for nodes, not 10\.64\.0\.0/16"):
         store.records.reserve_nodes(operation_id, 2)
@@ -192,7 +155,7 @@ def test_a_host_with_another_network_is_named(store: StoreFixture) -> None:
 
 
 def test_a_host_without_an_address_carries_a_cluster_alone(store: StoreFixture) -> None:
-    _rack(store, 1, fabric_address="")
-    _rack(store, 2, claim=Claim(NETWORK, 1_000_000_000, 2))
+    store.rack(1, fabric_address="")
+    store.rack(2, claim=Claim("10.64.0.0/16", 1_000_000_000, 2))
     assert _count(store.reserved("wide", 3)[1]) == {"rack1": 3}
     assert _count(store.reserved("narrow", 2)[1]) == {"rack2": 2}

@@ -13,9 +13,9 @@ from workflow_testbed import Bed, steps_named
 from activities import membership
 from activities.ports import Nodes, Orchestrator
 from activities.secrets import ClusterSecrets
-from domain.clusters import Health
-from domain.conditions import HEAL_FAILED, NODE_MISSING, NODE_NOT_READY, NODE_STOPPED
-from domain.errors import ClusterBusy, CommandFailed, DiskFull, DockerSilent
+from domain.clusters import Condition, Health, Severity
+from domain.conditions import HEAL_FAILED, HOST_UNREACHABLE, NODE_MISSING, NODE_NOT_READY, NODE_STOPPED
+from domain.errors import ClusterBusy, DiskFull, DockerSilent, HostUnreachable
 from domain.hosts import HostState
 from domain.operations import OperationKind, OperationState
 from drivers.vault import FileVault
@@ -57,7 +57,8 @@ def stop(bed: Bed, *names: str) -> None:
 
 
 def told(bed: Bed, cluster: ClusterView) -> list[tuple[str, str | None]]:
-    return [(condition.type, condition.node) for condition in bed.cluster(cluster).conditions]
+    conditions = bed.cluster(cluster).conditions
+    return [(each.type, each.node or each.host) for each in conditions if each.severity is Severity.FAULT]
 
 
 def heals(bed: Bed, cluster: ClusterView) -> list[OperationView]:
@@ -163,7 +164,7 @@ async def test_a_heal_that_fails_is_said_and_tried_again_after_a_pause_that_grow
     bed.trouble.fail("nodes.ensure", DiskFull("the pool is full"), on="demo-2")
     await watch.check()
     operation = await bed.run(heals(bed, cluster)[0])
-    assert (operation.state, operation.error) == (OperationState.FAILED, DiskFull("the pool is full").record())
+    assert (operation.state, operation.error) == (OperationState.FAILED, DiskFull("metal: the pool is full").record())
     assert bed.cluster(cluster).error is None
     await watch.check()
     assert told(bed, cluster) == [(NODE_STOPPED, "demo-2"), (HEAL_FAILED, None)]
@@ -233,7 +234,7 @@ async def test_a_manager_that_answers_with_an_error_is_said_with_it(bed: Bed, wa
     assert "connection refused" in bed.cluster(cluster).conditions[0].message
 
 
-async def test_a_host_that_can_not_be_looked_at_leaves_what_was_said(
+async def test_a_host_that_can_not_be_looked_at_is_said_and_leaves_what_was_said_of_its_nodes(
     bed: Bed, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = await bed.active(count=2)
@@ -242,17 +243,24 @@ async def test_a_host_that_can_not_be_looked_at_leaves_what_was_said(
     await bed.run(heals(bed, cluster)[0])
     stop(bed, "demo-2")
     await watch.check()
-    said = bed.cluster(cluster).conditions
-    bed.repository.accept_delete(cluster.id, force=True)
-    other = await bed.active("other")
+    await bed.run(heals(bed, cluster)[1])
+    bed.records.set_conditions(cluster.id, [Condition(NODE_MISSING, "it is gone", "2030-01-01T00:00:00Z", "demo-2")])
 
     async def unreachable(_host: object) -> Any:
-        raise CommandFailed("no route to host")
+        raise HostUnreachable("no route to host")
 
-    monkeypatch.setattr(bed.nodes, "found", unreachable)
+    with monkeypatch.context() as patch:
+        patch.setattr(bed.nodes, "found", unreachable)
+        await watch.check()
+        assert told(bed, cluster) == [(NODE_MISSING, "demo-2")], "one look may fail"
+        for _ in range(4):
+            await watch.check()
+        assert told(bed, cluster) == [(HOST_UNREACHABLE, "metal"), (NODE_MISSING, "demo-2")]
+    condition = bed.cluster(cluster).conditions[0]
+    assert "The host metal can't be reached: no route to host. Whether demo-1, demo-2 on it" in condition.message
     await watch.check()
-    assert bed.cluster(cluster).conditions == said
-    assert told(bed, other) == []
+    await watch.check()
+    assert (told(bed, cluster), bed.cluster(cluster).health) == ([], Health.HEALTHY)
 
 
 async def test_a_heal_asks_only_for_the_nodes_that_it_started(bed: Bed, watch: Watch, readiness: Readiness) -> None:
