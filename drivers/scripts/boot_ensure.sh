@@ -9,7 +9,7 @@ before=$(cat "$boot" "$state/pool" 2>/dev/null) || true
 keep boot.sh "$(printf '%s\n' "${lines[@]}")"
 if [[ ! -e $pool.img ]] && mountpoint -q "$pool"; then
     # One that is mounted by the host's own means at boot is there already when the script runs.
-    keep pool "$(findmnt --noheadings --raw --output UUID,SOURCE --mountpoint "$pool" | tail -n 1)"
+    keep pool "$(findmnt --noheadings --raw --nofsroot --output UUID,FSROOT,SOURCE --mountpoint "$pool" | tail -n 1)"
 fi
 [[ $(cat "$boot" "$state/pool" 2>/dev/null) == "$before" ]] || echo "$boot"
 exec {fabric_lock}<&-

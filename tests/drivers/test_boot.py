@@ -134,12 +134,17 @@ async def test_a_pool_on_a_device_is_found_by_what_is_on_it(machines: list[Machi
     one, _ = machines
     one.box.keep(*one.box.enter(), "bash", "-euc", _DEVICE, "device", ROOT)
     device = await one.box.bash('cat "$1/name"', ROOT)
-    await one.box.bash('mkdir "$1/pool"; mount -t btrfs "$2" "$1/pool"; mkdir "$1/pool/nodes"', ROOT, device)
+    await one.box.bash(
+        'mkdir "$1/pool"; mount -t btrfs "$2" "$1/pool"; btrfs subvolume create "$1/pool/part"; '
+        'umount "$1/pool"; mount -t btrfs -o subvol=part "$2" "$1/pool"; mkdir "$1/pool/nodes"',
+        ROOT,
+        device,
+    )
     assert await ensure_boot(one.box, INSTANCE, one.host) == [f"{ROOT}/state/boot.sh"]
     assert await ensure_boot(one.box, INSTANCE, one.host) == []
     await one.box.bash('umount "$1/pool"; sed -i "s,/dev/.*,/dev/gone," "$1/state/pool"', ROOT)
     await bring_up(one.box, one.host)
-    assert await one.box.bash('findmnt -n -o SOURCE "$1/pool"', ROOT) == device
+    assert await one.box.bash('findmnt -n -o SOURCE "$1/pool"', ROOT) == f"{device}[/part]"
 
 
 async def test_without_its_pool_it_fails_and_says_so(machines: list[Machine]) -> None:
