@@ -7,14 +7,12 @@ from sqlalchemy import Engine, delete
 from sqlmodel import Session, col, select
 from uuid_utils.compat import uuid7
 
-from domain.hosts import Host, HostReport
+from domain.hosts import LOCAL, Host, HostReport, HostState
 from store.columns import now
 from store.mapping import host_from_row, report_from_json, report_to_json
 from store.queries import find_host
 from store.tables import HostRow, OrphanRow
 from store.transactions import read, write
-
-LOCAL_ADDRESS = "local"
 
 
 def ensure_local_host(engine: Engine, *, root: str, name: str) -> Host:
@@ -24,9 +22,9 @@ def ensure_local_host(engine: Engine, *, root: str, name: str) -> Host:
     """
 
     def work(session: Session) -> Host:
-        row = session.exec(select(HostRow).where(col(HostRow.address) == LOCAL_ADDRESS)).one_or_none()
+        row = session.exec(select(HostRow).where(col(HostRow.address) == LOCAL)).one_or_none()
         if row is None:
-            host = Host(str(uuid7()), name, LOCAL_ADDRESS, root)
+            host = Host(str(uuid7()), name, LOCAL, root)
             row = HostRow(id=host.id, name=name, address=host.address, root=root, state=host.state, mtu=host.mtu)
             session.add(row)
         elif (row.name, row.root) != (name, root):
@@ -50,10 +48,12 @@ def host_report(engine: Engine, host_id: str) -> HostReport | None:
 def record_host(session: Session, host: Host, report: HostReport | None) -> None:
     """Store a host's state, claim, image, MTU and capabilities, and what was measured; raise `NotFound`.
 
-    What the operator says of a host (its login, zone, cordon and the like) is not stored here.
+    What the operator says of a host (its login, zone, cordon and the like) is not stored here. One that is to be
+    removed stays so, whatever was about it when that was said.
     """
     row = find_host(session, host.id, lock=True)
-    row.state = host.state
+    if row.state != HostState.REMOVING:
+        row.state = host.state
     row.claim = (
         None
         if host.claim is None

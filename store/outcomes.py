@@ -69,10 +69,20 @@ def fail(
     if cluster is not None:
         _FAILED[OperationKind(operation.kind)](session, operation, cluster, error)
     elif operation.host_id is not None:
-        host = find_host(session, operation.host_id, lock=True)
-        if host.state in {HostState.PREPARING, HostState.REMOVING}:  # half done: it can be prepared or removed again
-            host.state = HostState.ERROR
-            host.updated_at = now()
+        _host_failed(session, operation, operation.host_id)
+
+
+def _host_failed(session: Session, operation: OperationRow, host_id: str) -> None:
+    """Say so of a host that is half done: it can be prepared or removed again. What took this one's place goes on."""
+    host = find_host(session, host_id, lock=True)
+    successor = select(OperationRow.id).where(
+        col(OperationRow.host_id) == host_id,
+        col(OperationRow.id) != operation.id,
+        col(OperationRow.state).in_(OPEN_STATES),
+    )
+    if host.state in {HostState.PREPARING, HostState.REMOVING} and session.exec(successor).first() is None:
+        host.state = HostState.ERROR
+        host.updated_at = now()
 
 
 def _never_began(operation: OperationRow) -> ErrorRecord:
