@@ -4,6 +4,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 from workflow_testbed import Bed, running, states, steps_named
 
+from activities.patience import with_host
 from domain import errors
 from domain.clusters import ClusterStatus
 from domain.errors import MAX_DETAIL_CHARS, CarinaError, DiskFull, StepFailed, SwarmFailed
@@ -26,7 +27,9 @@ async def test_only_what_trying_again_may_heal_is_tried_again(bed: Bed, kind: ty
     accepted = bed.accept_create()
     operation = await bed.run(accepted)
     steps = steps_named(operation, "ensure_node")
-    assert steps[0].error == kind("something went wrong").record()
+    error = with_host(kind("something went wrong"), "metal")
+    assert isinstance(error, kind)
+    assert steps[0].error == error.record()
     if kind.retryable and kind.code not in NODE.final:
         assert states(steps) == [StepState.FAILED, StepState.SUCCEEDED]
         assert [step.attempt for step in steps] == [1, 2]

@@ -38,6 +38,7 @@ async def test_create_records_each_step_with_its_node(bed: Bed) -> None:
         ("reserve_nodes", None),
         ("ensure_authority", None),
         ("ensure_segment", None),
+        ("ensure_publications", None),
         ("ensure_images", None),
         ("ensure_node", "demo-1"),
         ("ensure_node", "demo-2"),
@@ -91,7 +92,8 @@ CHANGING_CALLS = [
     if not {call, call.partition(".")[0]} & WITHOUT_EFFECT and call != "records.complete_operation"
 ]
 FAILURES = [(*entry, False) for entry in FAILING_CALLS] + [(*entry, True) for entry in CHANGING_CALLS]
-READS = {f"records.{name}" for name in ("begin_operation", "cluster", "nodes", "node", "overlay", "secret")}
+READS = {f"records.{name}" for name in ("begin_operation", "cluster", "nodes", "operation_nodes", "node")}
+READS |= {f"records.{name}" for name in ("overlay", "secret")}
 
 
 async def test_the_failures_below_are_of_every_call_that_a_create_makes(bed: Bed) -> None:
@@ -112,7 +114,8 @@ async def test_a_create_that_fails_at_any_call_leaves_nothing_and_says_why(
     assert operation.state is OperationState.FAILED
     assert operation.error is not None
     assert (operation.error.code, operation.error.title) == (DiskFull.code, DiskFull.title)
-    assert (operation.error.detail, operation.error.remedy) == ("the pool is full", DiskFull.default_remedy)
+    detail = operation.error.detail.removeprefix("metal: ")  # what happened on a host says on which
+    assert (detail, operation.error.remedy) == ("the pool is full", DiskFull.default_remedy)
     cluster = bed.cluster(accepted)
     assert (cluster.status, cluster.error) == (ClusterStatus.ERROR, operation.error)
     assert (cluster.health, cluster.node_count) == (Health.UNKNOWN, 0)

@@ -44,7 +44,7 @@ async def test_a_node_that_does_not_start_keeps_no_other_from_starting(bed: Bed)
     handle = await bed.start(operation := bed.outbox.accept_prepare_host(host.id))
     assert await bed.end(handle) is WorkflowExecutionStatus.FAILED
     ended = bed.repository.operation(operation.id)
-    assert ended.error == DiskFull("full").record()
+    assert ended.error == DiskFull("metal: full").record()
     assert len(bed.nodes.running) == 2
     assert len(bed.fabric.segments) == 1
     assert bed.records.host(host.id).state is HostState.READY

@@ -28,7 +28,7 @@ async def test_grow_leaves_the_cluster_and_its_count_when_one_new_node_fails(
     bed.trouble.fail(call, DiskFull("the pool is full"), on="demo-4", afterwards=afterwards)
     operation = await bed.run(bed.accept_resize(cluster.id, 5))
     assert operation.state is OperationState.FAILED
-    assert operation.error == DiskFull("the pool is full").record()
+    assert operation.error == DiskFull("metal: the pool is full").record()
     after = bed.cluster(cluster)
     assert (after.status, after.node_count, after.error) == (ClusterStatus.ACTIVE, 2, None)
     assert bed.names() == ["demo-1", "demo-2"]
