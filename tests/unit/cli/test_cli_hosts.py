@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -266,3 +268,23 @@ def test_get_of_a_cluster_works_with_a_service_that_publishes_nothing(carina: Ca
     ran = carina("get", "demo")
     assert ran.code == 0
     assert "Published" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("carina host get RA", ["rack1", "rack2"]),
+        ("carina create demo --not-host rack2", ["rack2"]),
+        ("carina unpublish demo 8", ["80/tcp"]),
+    ],
+)
+@pytest.mark.usefixtures("surroundings")
+def test_completion_offers_hosts_and_published_ports(service: FakeService, words: str, offered: list[str]) -> None:
+    service.hosts.hosts = [host(), host("rack2", RACK2_ID)]
+    request = {"_CARINA_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    carina = str(Path(sys.executable).parent / "carina")
+    ran = subprocess.run([carina], env={**os.environ, **request}, capture_output=True, text=True, check=False)
+    assert ran.stdout.split() == offered, ran.stderr
+    alone = {**os.environ, **request, "CARINA_ENDPOINT": "http://127.0.0.1:1"}
+    ran = subprocess.run([carina], env=alone, capture_output=True, text=True, check=False)
+    assert (ran.stdout.strip(), ran.stderr) == ("", "")
