@@ -29,12 +29,29 @@ SHAPES = (
     "NodeOut",
     "OverlayOut",
     "ImageOut",
+    "PublicationOut",
+    "HostOut",
+    "SizeOut",
+    "HostReportOut",
+    "CheckOut",
+    "PreviewOut",
+    "HostNodeOut",
     "OperationOut",
     "StepOut",
     "ErrorOut",
     "ErrorItemOut",
 )
-BODIES = ("CreateClusterIn", "OptionsIn", "TaskIn", "ResizeIn", "CreateOverlayIn")
+BODIES = (
+    "CreateClusterIn",
+    "OptionsIn",
+    "TaskIn",
+    "ResizeIn",
+    "CreateOverlayIn",
+    "PublicationIn",
+    "HostIn",
+    "HostTaskIn",
+    "HostTaskInput",
+)
 
 
 def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -94,7 +111,7 @@ def _all_commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[s
 def api() -> str:
     """Return the API's calls, and the fields of what goes over the wire."""
     nothing = cast("Any", None)
-    description = create_app(ApiDependencies(nothing, nothing, nothing, nothing, nothing, nothing)).openapi()
+    description = create_app(ApiDependencies(nothing, nothing, nothing, nothing, nothing, nothing, nothing)).openapi()
     calls = (
         (f"{method.upper()} `{path}`", call["summary"], ", ".join(sorted(call["responses"])))
         for path, methods in description["paths"].items()

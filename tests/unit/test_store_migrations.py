@@ -144,6 +144,15 @@ def test_the_first_schema_comes_back_with_what_it_can_hold(store: StoreFixture) 
     assert overlays == [(swarm.id, "10.48.0.0/24"), (kubernetes.id, "10.244.0.0/16")]
 
 
+def test_the_machine_of_an_older_schema_is_reached_as_before(store: StoreFixture) -> None:
+    before = store.ready_host()
+    downgrade(store.engine, "0002")
+    with store.engine.connect() as connection:
+        assert connection.execute(text("SELECT name, address, state FROM hosts")).all() == [("metal", "local", "ready")]
+    upgrade(store.engine)
+    assert store.records.hosts() == [before]
+
+
 def test_a_naive_time_is_refused(engine: Engine) -> None:
     with engine.begin() as connection, pytest.raises(StatementError, match="naive"):
         connection.execute(
