@@ -273,7 +273,7 @@ def test_get_of_a_cluster_works_with_a_service_that_publishes_nothing(carina: Ca
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("carina host get RA", ["rack1", "rack2"]),
+        ("carina host get ra", ["rack1", "rack2"]),
         ("carina create demo --not-host rack2", ["rack2"]),
         ("carina unpublish demo 8", ["80/tcp"]),
     ],
