@@ -8,6 +8,7 @@ from uuid_utils.compat import uuid7
 from domain.allocation import choose_indexes, node_address
 from domain.clusters import ClusterStatus
 from domain.errors import Conflict
+from domain.hosts import CAP_ESP
 from domain.instance import Instance
 from domain.nodes import NodeRef, NodeRole, NodeState
 from domain.operations import OPEN_STATES, OperationKind
@@ -18,7 +19,7 @@ from store.columns import now
 from store.host_rooms import HostUse, lock_hosts
 from store.mapping import options_from_json, type_from_json
 from store.queries import any_cluster, lock_operation, nodes_of
-from store.tables import ClusterRow, HostRow, NodeRow, OperationRow
+from store.tables import ClusterRow, HostRow, NodeRow, OperationRow, OverlayRow
 
 _MEMBERS = frozenset({NodeState.ACTIVE, NodeState.REMOVING})
 _PRESENT = _MEMBERS | {NodeState.RESERVED}
@@ -42,7 +43,7 @@ def reserve_nodes(
     wanted = Wanted(
         count=count,
         size=kind.size,
-        capabilities=frozenset(kind.requires),
+        capabilities=frozenset(kind.requires) | _used(session, cluster),
         hosts=options.hosts,
         not_hosts=options.not_hosts,
         segment_mtu=cluster.segment_mtu,
@@ -59,6 +60,12 @@ def reserve_nodes(
     session.add_all(nodes)
     session.flush()
     return refs(session, nodes), placement.explanation
+
+
+def _used(session: Session, cluster: ClusterRow) -> frozenset[str]:
+    """Return the capabilities without which a host would break what the cluster has: encrypted networks need ESP."""
+    encrypted = select(OverlayRow.name).where(col(OverlayRow.cluster_id) == cluster.id, col(OverlayRow.encrypted))
+    return frozenset() if session.exec(encrypted).first() is None else frozenset({CAP_ESP})
 
 
 def operation_nodes(session: Session, operation_id: str) -> list[NodeRef]:

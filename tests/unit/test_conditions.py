@@ -1,23 +1,30 @@
 """What is said of clusters that are not well, and when their stopped nodes are started again."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.clusters import Condition, kubernetes_type
+from domain.clusters import Condition, Health, Severity, kubernetes_type
 from domain.conditions import (
     HEAL_FAILED,
+    NO_SERVICE_VIPS,
     NODE_MISSING,
     NODE_NOT_READY,
     NODE_STOPPED,
     after_heal,
+    after_limits,
+    health_of,
     keep_since,
+    key_of,
     of_containers,
     of_failed_heal,
+    of_hosts,
     of_membership,
     of_silence,
+    of_silent_host,
 )
 from domain.errors import DiskFull
 from domain.facts import ClusterFacts, NodeFacts
@@ -26,6 +33,7 @@ from domain.nodes import FoundNode, NodePlan, NodeRef, NodeRole, NodeState, Segm
 from domain.operations import OperationState
 from domain.options import NETWORK_NONE, ClusterOptions
 from domain.watch import LONGEST_PAUSE, PastHeal, last_failure, next_heal_at
+from store.mapping import conditions_from_json, conditions_to_json
 
 HOST = Host("h", "metal", "local", "/nowhere")
 CLUSTER = ClusterFacts("c", "a", kubernetes_type(20, "1.35.4"), None, ClusterOptions())
@@ -105,6 +113,41 @@ def test_a_condition_that_stays_keeps_its_time_whatever_is_said_of_it() -> None:
     kept = keep_since(now, [old, Condition(HEAL_FAILED, "", "2029-01-01T00:00:00+00:00", None)])
     assert told(kept) == [(NODE_STOPPED, "a-1", old.since), (NODE_STOPPED, "a-2", SINCE)]
     assert kept[0].message == "It still is."
+
+
+def test_only_a_swarm_on_hosts_without_ipvs_is_told_of_its_limit() -> None:
+    able, unable = replace(HOST, capabilities=frozenset({"ipvs"})), replace(HOST, name="old")
+    assert of_hosts("swarm", [able], NOW) == []
+    assert of_hosts("kubernetes", [unable], NOW) == []
+    (limit,) = of_hosts("swarm", [able, unable], NOW)
+    assert (limit.type, limit.severity) == (NO_SERVICE_VIPS, Severity.LIMIT)
+    assert limit.message == (
+        "service VIPs and the ingress mesh don't work here; use --endpoint-mode dnsrr and publish mode=host "
+        "(hosts without IPVS: old)"
+    )
+
+
+def test_a_limit_is_no_ill_health_and_any_fault_is() -> None:
+    (limit,) = of_hosts("swarm", [HOST], NOW)
+    fault = Condition(NODE_STOPPED, "", SINCE, "a-1")
+    assert health_of([]) is health_of([limit]) is Health.HEALTHY
+    assert health_of([limit, fault]) is Health.DEGRADED
+    assert after_limits([limit, fault]) == [fault]
+
+
+def test_conditions_that_were_stored_without_a_severity_are_faults() -> None:
+    (old,) = conditions_from_json([{"type": NODE_STOPPED, "message": "m", "since": SINCE, "node": "a-1"}])
+    assert old == Condition(NODE_STOPPED, "m", SINCE, "a-1")
+    (limit,) = of_hosts("swarm", [HOST], NOW)
+    assert conditions_from_json(json.loads(json.dumps(conditions_to_json([limit, old])))) == (limit, old)
+
+
+def test_silent_hosts_of_a_cluster_are_told_apart() -> None:
+    nodes = [node("a-1"), node("a-2")]
+    silent = [of_silent_host(replace(HOST, name=name), nodes, "timed out.", NOW) for name in ("one", "two")]
+    assert len({key_of(condition) for condition in silent}) == 2
+    assert "The host one can't be reached: timed out. Whether a-1, a-2 on it still run" in silent[0].message
+    assert "'carina host remove one --force'" in silent[0].message
 
 
 def test_a_heal_mends_what_it_is_for_and_nothing_else() -> None:

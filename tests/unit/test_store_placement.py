@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
+from sqlmodel import Session
 
 from domain.clusters import SWARM, kubernetes_type
-from domain.errors import HostNotReady, InvalidInput, NoRoom
+from domain.errors import EncryptionUnsupported, HostNotReady, InvalidInput, NoRoom
 from domain.hosts import Claim, Endpoint, HostReport, HostState
 from domain.nodes import NodeRef
 from domain.options import AskedOptions
 from domain.sizes import Size
+from store.tables import ClusterRow
 from tests.unit.store_stages import StoreFixture
 
 GIB = 2**30
@@ -106,6 +108,28 @@ def test_what_a_type_requires_keeps_it_from_hosts_without(store: StoreFixture) -
     _accepted, nodes = store.reserved(cluster_type=replace(SWARM, requires=("ipvs",)))
     assert _count(nodes) == {"rack1": 3}
     assert store.records.cluster(_accepted.cluster.id).type.requires == ("ipvs",)
+
+
+def test_an_encrypted_overlay_needs_all_hosts_and_keeps_its_cluster_to_those_that_can(store: StoreFixture) -> None:
+    able = frozenset({"esp"})
+    store.rack(1, capabilities=able)
+    store.rack(2)
+    spanning = store.active("spanning", 2)
+    with pytest.raises(EncryptionUnsupported, match=r"can't carry ESP: rack2\."):
+        store.repository.accept_overlay(spanning.id, name="e", subnet=None, attachable=True, encrypted=True)
+    cluster = store.active("able", 1, options=AskedOptions(not_hosts=["rack2"]))
+    store.rack(3, capabilities=able)
+    added, _view = store.repository.accept_overlay(cluster.id, name="e", subnet=None, attachable=True, encrypted=True)
+    store.records.complete_operation(store.begin(added))
+    with Session(store.engine) as session:
+        session.get_one(ClusterRow, cluster.id).options = {**asdict(cluster.options), "not_hosts": []}
+        session.commit()
+    grow = store.repository.accept_resize(cluster.id, 4)
+    assert grow is not None
+    said: list[str] = []
+    nodes = store.records.reserve_nodes(store.begin(grow), 3, tell=said.append)
+    assert _count(nodes) == {"rack1": 1, "rack3": 2}
+    assert "rack2 is without esp" in said[0]
 
 
 def test_the_segment_fits_into_vxlan_on_every_host_that_may_carry_it(store: StoreFixture) -> None:
