@@ -49,7 +49,12 @@ def heals(carina: Installation, cluster: Json) -> list[Json]:
 
 
 def told(carina: Installation, cluster: Json) -> set[tuple[str, str]]:
-    return {(condition["type"], condition["node"]) for condition in carina.cluster(cluster["id"])["conditions"]}
+    """Return what is wrong with the cluster. What its hosts can't do, on whatever machine this is, is not."""
+    return {(each["type"], each["node"]) for each in faults(carina.cluster(cluster["id"]))}
+
+
+def faults(cluster: Json) -> list[Json]:
+    return [condition for condition in cluster["conditions"] if condition["severity"] == "fault"]
 
 
 async def assert_whole(carina: Installation, cluster: Json) -> None:
@@ -73,7 +78,7 @@ async def assert_healed(carina: Installation, cluster: Json, node: Json, known: 
     heal = heals(carina, cluster)[-1]
     operation = await carina.succeeded(heal["id"], BACK_TIMEOUT_S)
     now = carina.cluster(cluster["id"])
-    assert (now["status"], now["health"], now["conditions"]) == ("active", "healthy", [])
+    assert (now["status"], now["health"], faults(now)) == ("active", "healthy", [])
     assert time.monotonic() - began < BACK_TIMEOUT_S
     assert node["name"] in [step["node"] for step in operation["steps"] if step["name"] == "ensure_node"]
     await assert_whole(carina, cluster)
@@ -149,7 +154,7 @@ async def test_a_node_that_hangs_is_said_within_a_minute_until_it_goes_on(
 
 async def test_a_node_removed_by_hand_is_said_and_not_forgotten(carina: Installation) -> None:
     cluster = await carina.active("robbed", 2)
-    assert (cluster["health"], cluster["conditions"]) == ("healthy", [])
+    assert (cluster["health"], faults(cluster)) == ("healthy", [])
     lost = carina.nodes(cluster["id"])[1]
     kill(carina, lost)
     directory = carina.nodes_dir / lost["container"]
