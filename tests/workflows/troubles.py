@@ -7,9 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from domain.errors import HostUnreachable, SwarmFailed
+from domain.hosts import Host
 from domain.nodes import Member, NodePlan
 
 WAIT_S = 20.0
+MANAGER_ALONE = frozenset({f"orchestrator.{name}" for name in ("leave", "drain", "undrain", "health")})
+"""Calls that do without the node that they are about."""
 
 
 @dataclass
@@ -46,9 +50,13 @@ class _Failure:
 
 @dataclass
 class Trouble:
-    """Which calls go wrong, by `driver.method` and, where it says so, by the node's name. `calls` are all, in order."""
+    """Which calls go wrong, by `driver.method` and, where it says so, by the node's name. `calls` are all, in order.
+
+    `dead` are the names and addresses of hosts that answer nobody: neither themselves nor the nodes on them.
+    """
 
     calls: list[tuple[str, str]] = field(default_factory=list)
+    dead: set[str] = field(default_factory=set)
     _failures: dict[tuple[str, str | None], _Failure] = field(default_factory=dict)
     _holds: dict[tuple[str, str | None], Hold] = field(default_factory=dict)
 
@@ -74,6 +82,7 @@ class Trouble:
     def heal(self) -> None:
         """Let everything succeed from now on, and let go what is held."""
         self._failures.clear()
+        self.dead.clear()
         self.release()
 
     def release(self) -> None:
@@ -88,6 +97,19 @@ class Trouble:
     def enter(self, call: str, subject: str) -> Hold | None:
         self.calls.append((call, subject))
         return self._holds.get((call, subject)) or self._holds.get((call, None))
+
+    def reach(self, call: str, args: tuple[object, ...]) -> None:
+        """Raise what a driver does of a host that is dead, or of members on one, if the call needs one."""
+        for argument in args:
+            host = argument.host if isinstance(argument, NodePlan) else argument
+            if isinstance(host, Host) and host.name in self.dead:
+                raise HostUnreachable(f"root@{host.address}: no route to host")
+        members = [argument for argument in args if isinstance(argument, Member)]
+        members += [member for argument in args if isinstance(argument, (list, tuple)) for member in argument]
+        needed = members[:1] if call in MANAGER_ALONE else members
+        for member in needed:
+            if isinstance(member, Member) and member.public is not None and member.public[0] in self.dead:
+                raise SwarmFailed(f"{member.name} does not answer at {member.public[0]}.")
 
     def blow(self, call: str, subject: str, *, afterwards: bool) -> None:
         for key in ((call, subject), (call, None)):
@@ -119,6 +141,7 @@ class Troubled:
             hold = trouble.enter(call, subject)
             if hold is not None:
                 await hold.pass_async()
+            trouble.reach(call, args)
             trouble.blow(call, subject, afterwards=False)
             result = await target(*args, **kwargs)
             trouble.blow(call, subject, afterwards=True)

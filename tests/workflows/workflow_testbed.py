@@ -23,7 +23,8 @@ from api.starts import start_of
 from domain.clusters import SWARM, ClusterStatus
 from domain.hosts import Claim, Host, HostState
 from domain.instance import Instance
-from domain.operations import StepState
+from domain.host_input import AskedHost
+from domain.operations import OperationKind, StepState
 from drivers.fakes.fabric import FakeFabric
 from drivers.fakes.hosts import FakeHosts
 from drivers.fakes.images import DIGEST, FakeImages
@@ -32,6 +33,7 @@ from drivers.fakes.orchestrator import FakeOrchestrator
 from drivers.pki import CertificatePki
 from drivers.vault import FileVault
 from store.archives import ArchiveFolder
+from store.host_admin import HostAdmin
 from store.hosts import ensure_local_host
 from store.outbox import Outbox
 from store.records import StoreRecords
@@ -122,6 +124,32 @@ class Bed:
         )
         self.records.record_host(ready, None)
         return ready
+
+    def rack(self, count: int = 3) -> list[Host]:
+        """Add hosts that publish ports and can be joined, and let no new node come to the first one."""
+        with self.engine.begin() as connection:
+            connection.execute(text("UPDATE hosts SET cordoned = true"))
+        return [self.add_host(f"rack{number}", f"192.0.2.{number}") for number in range(1, count + 1)]
+
+    def add_host(self, name: str, address: str, *, ready: bool = True) -> Host:
+        admin = HostAdmin(self.engine)
+        asked = AskedHost(name, name, fabric_address=address)
+        accepted = admin.accept_add(asked, root="/nowhere")
+        host = self.records.host(accepted.host.id)
+        if ready:
+            self.records.complete_operation(accepted.operation.id)
+            claim = Claim("10.64.0.0/16", 1_000_000_000, 64)
+            host = replace(host, state=HostState.READY, claim=claim, image=DIGEST)
+            self.records.record_host(host, None)
+        return host
+
+    def kill(self, *hosts: Host) -> None:
+        """Let hosts answer nobody until the trouble is healed."""
+        for host in hosts:
+            self.trouble.dead |= {host.name, host.fabric_address}
+
+    def accept_task(self, host: Host, kind: OperationKind, *, force: bool = False) -> OperationView:
+        return HostAdmin(self.engine).accept_task(host.id, kind, force=force).operation
 
     def accept_create(self, name: str = "demo", count: int = 1, *, retain: bool = False) -> Accepted:
         return self.repository.accept_create(
@@ -234,10 +262,12 @@ class Bed:
         assert self.nodes.plans == {}
         assert self.nodes.running == set()
         assert self.fabric.segments == {}
-        assert {table: self.rows(table) for table in ("nodes", "secrets", "overlays")} == {
+        assert set().union(*self.fabric.publications.values()) == set()
+        assert {table: self.rows(table) for table in ("nodes", "secrets", "overlays", "publications")} == {
             "nodes": 0,
             "secrets": 0,
             "overlays": 0,
+            "publications": 0,
         }
 
 
