@@ -10,17 +10,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import structlog
-
 from domain.allocation import UID_RANGES_PER_CLAIM, UIDS_PER_NODE, choose_claim
-from domain.errors import CommandFailed, HostNotReady
+from domain.errors import HostNotReady
 from domain.hosts import Claim, Host
 from domain.instance import Instance
 from drivers.shell import Shell
+from drivers.steps import Step
 
 CLAIMS_DIR = "/etc/carina/claims"
 _TIMEOUT_S = 60.0
-_TRIES = 20
 _CHANGED = "changed"
 _WIDEST_PREFIX = 8
 """Routes wider than this, such as the halves of the default route that VPNs set, say nothing of what is in use."""
@@ -67,8 +65,10 @@ _READ = (
     + """
 if [ -d "$claims" ]; then lock; fi
 state
-ip -4 -json route show table all | tr -d '\\n'; echo
-ip -4 -json address show | tr -d '\\n'; echo
+# A machine without iproute2 is only looked at: before anything is claimed on it, it has that.
+listed() { ! command -v ip > /dev/null || ip -4 -json "$@"; }
+listed route show table all | tr -d '\\n'; echo
+listed address show | tr -d '\\n'; echo
 for file in "$claims"/*.json; do
   [ ! -e "$file" ] || { printf 'claim %s ' "${file##*/}"; tr -d '\\n' < "$file"; echo; }
 done
@@ -141,35 +141,31 @@ class Claims:
         self._network = network
         self._uid_ranges = uid_ranges
 
-    async def ensure(self, shell: Shell, host: Host) -> Claim:
-        """Return what the instance has claimed on the host, claiming it if need be.
+    def held(self, seen: Surroundings) -> HeldClaim | None:
+        """Return what the instance has claimed already. Pure."""
+        return next((held for held in seen.held if held.prefix == self._instance.prefix), None)
 
-        A claim that the host's row carries is claimed as it is: nodes live by it. Raises `NoAddressLeft`,
-        `HostNotReady` where the claim or the prefix is another's, `CommandFailed`.
+    def decide(self, seen: Surroundings, host: Host, network: str | None = None) -> Claim:
+        """Decide what the instance claims. Pure. Raises `NoAddressLeft`, `HostNotReady`.
+
+        A claim that the host's row carries is claimed as it is: nodes live by it. Else `network` is that of the
+        instance's other hosts, if there are any: then it is claimed and no other.
         """
-        for _ in range(_TRIES):
-            seen = await self._read(shell)
-            claim = self.decide(seen, host)
-            if await self._write(shell, host, claim, seen.state):
-                return claim
-        raise CommandFailed(f"The claims on host {host.name} changed {_TRIES} times while one was decided.")
-
-    def decide(self, seen: Surroundings, host: Host) -> Claim:
-        """Decide what the instance claims. Pure. Raises `NoAddressLeft`, `HostNotReady`."""
-        mine = next((held for held in seen.held if held.prefix == self._instance.prefix), None)
+        mine = self.held(seen)
         if mine and mine.root != host.root:
             raise HostNotReady(
                 f"The prefix {mine.prefix} belongs to the instance in {mine.root}, not to that in {host.root}.",
                 remedy=f"Choose another prefix, or remove {CLAIMS_DIR}/{mine.prefix}.json if that instance is no more.",
             )
-        kept = host.claim or (mine.claim if mine else None)
+        network = network or self._network
+        kept = host.claim or (mine.claim if mine and network in {None, mine.claim.network} else None)
         others = [held for held in seen.held if held is not mine]
         if kept is None:
             own = f"{self._instance.prefix}-"
             networks = [network for network, device in seen.networks if not device.startswith(own)]
             networks += [held.claim.network for held in others]
             ranges = [*seen.ranges, *(held.uids for held in others)]
-            return choose_claim(networks, ranges, network=self._network, uid_ranges=self._uid_ranges)
+            return choose_claim(networks, ranges, network=network, uid_ranges=self._uid_ranges)
         for other in others:
             if _overlap(kept, other.claim):
                 raise HostNotReady(
@@ -178,37 +174,36 @@ class Claims:
                 )
         return kept
 
-    async def release(self, shell: Shell) -> None:
+    async def release(self, shell: Shell, host: Host) -> None:
         """Give back what is claimed on the host. Nothing claimed is no error. Raises `CommandFailed`."""
-        seen = await self._read(shell)
-        mine = next((held for held in seen.held if held.prefix == self._instance.prefix), None)
+        read = self.reading(host)
+        result = await shell.run(read.script, args=read.args, timeout_s=_TIMEOUT_S, what=read.what)
+        mine = self.held(read_surroundings(result.text))
         await shell.run(
             _RELEASE,
             args=(CLAIMS_DIR, self._instance.prefix, _subid_line(mine.claim) if mine else ""),
             timeout_s=_TIMEOUT_S,
-            what="Giving back the claim",
+            what=f"Giving back the claim on {host.name}",
         )
 
-    async def _read(self, shell: Shell) -> Surroundings:
-        result = await shell.run(
-            _READ, args=(CLAIMS_DIR, self._instance.prefix), timeout_s=_TIMEOUT_S, what="Reading the host's claims"
-        )
-        return read_surroundings(result.text)
+    def reading(self, host: Host) -> Step:
+        """Return the step that looks at what a claim is decided upon; see `read_surroundings`. It changes nothing."""
+        return Step(f"Reading the claims on {host.name}", _READ, (CLAIMS_DIR, self._instance.prefix))
 
-    async def _write(self, shell: Shell, host: Host, claim: Claim, state: str) -> bool:
-        """Write the claim, unless the state of things is no longer `state`: then return False."""
+    def writing(self, host: Host, claim: Claim, seen: Surroundings) -> Step:
+        """Return the step that writes a claim, unless what it was decided upon has changed: see `written`."""
         document = {"prefix": self._instance.prefix, "root": host.root, **asdict(claim)}
-        result = await shell.run(
+        return Step(
+            f"Writing the claim on {host.name}",
             _WRITE,
-            args=(CLAIMS_DIR, self._instance.prefix, state, _subid_line(claim)),
-            stdin=json.dumps(document, indent=1).encode() + b"\n",
-            timeout_s=_TIMEOUT_S,
-            what="Writing the claim",
+            (CLAIMS_DIR, self._instance.prefix, seen.state, _subid_line(claim)),
+            json.dumps(document, indent=1).encode() + b"\n",
         )
-        if result.text.strip() == _CHANGED:
-            structlog.get_logger().info("claim.contended", host=host.name)
-            return False
-        return True
+
+
+def written(output: str) -> bool:
+    """Return whether the step of `Claims.writing` has written the claim, from what it has said. Pure."""
+    return output.strip() != _CHANGED
 
 
 def read_surroundings(output: str) -> Surroundings:

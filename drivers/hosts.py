@@ -6,21 +6,41 @@ from collections.abc import Sequence
 import structlog
 
 from domain.allocation import UID_RANGES_PER_CLAIM
+from domain.errors import CarinaError, CommandFailed
 from domain.hosts import Claim, Host, HostReport
 from domain.instance import Instance
-from drivers.claims import CLAIMS_DIR, Claims
+from drivers.boot import boot_script, ensure_boot, remove_boot, unit_name, unit_text
+from drivers.changes import boot_changes, claim_change, pool_changes, provision_changes
+from drivers.claims import CLAIMS_DIR, Claims, Surroundings, read_surroundings, written
 from drivers.fabric import LinuxFabric
-from drivers.pool import ensure_pool, purge_pool, unmount_pool
+from drivers.pool import PoolOutcome, label_of, pool_failure, pool_outcome, pool_step, purge_pool, unmount_pool
 from drivers.preflight import measure
-from drivers.provision import MODULES_FILE, SYSCTL_FILE, provide
-from drivers.shell import Shells
+from drivers.provision import (
+    MODULES_FILE,
+    SYSCTL_FILE,
+    Provided,
+    lacking,
+    provided,
+    provision_steps,
+)
+from drivers.provision import TIMEOUT_S as PROVISION_TIMEOUT_S
+from drivers.shell import ScriptFailed, Shell, Shells
+from drivers.steps import Step, run_steps
 
 _TIMEOUT_S = 30.0
+_CLAIM_TIMEOUT_S = 180.0
+_TRIES = 20
 
 _FORGET_SETTINGS = """
 set -euo pipefail
 # They serve all instances: with the last claim gone nobody needs them at the next boot.
 [ -d "$1" ] || rm -f "${@:2}"
+"""
+
+_BOOT = """
+# $1: a unit and $2 its text; $3: a script, whose text is the standard input. Writes the paths of what is otherwise.
+cmp --quiet - "$3" || echo "$3"
+[ ! -d /run/systemd/system ] || [ "$(cat "$1" 2> /dev/null)" = "$2" ] || echo "$1"
 """
 
 
@@ -44,50 +64,122 @@ class LinuxHosts:
         self._shells = shells
         self._pool_bytes = pool_bytes
         self._claims = Claims(instance, network=network, uid_ranges=uid_ranges)
+        self._label = label_of(instance)
 
     async def measure(self, host: Host) -> HostReport:
         """Say what the host can do, by trying where that is possible. Changes nothing that lasts."""
         return await measure(self._shells(host), self._instance, host, now_s=time.time())
 
-    async def ensure_prepared(self, host: Host) -> Claim:
-        """Prepare the host: packages, kernel modules and settings, claim, storage pool. Returns what is claimed.
+    async def preview(self, host: Host, network: str | None = None) -> tuple[HostReport, Sequence[str]]:
+        """Measure the host, and say in words what `ensure_prepared` would change. Two round trips; changes nothing.
 
-        The firewall's table comes with the first bridge. Raises `HostNotReady`, `NoAddressLeft`, `DiskFull`,
-        `CommandFailed`.
+        Raises what `ensure_prepared` does, as far as that can be known before.
+        """
+        report = await self.measure(host)
+        done, seen, pool, boot = await self._look(self._shells(host), host)
+        claim = self._claims.decide(seen, host, network)
+        held = self._claims.held(seen)
+        return report, [
+            *provision_changes(done),
+            *claim_change(held.claim if held else None, claim),
+            *pool_changes(pool, host),
+            *boot_changes(boot),
+        ]
+
+    async def ensure_prepared(self, host: Host, network: str | None = None) -> Claim:
+        """Prepare the host: packages, kernel modules and settings, claim, storage pool, what runs at boot.
+
+        Three round trips; what is there already is left as it is, and what was changed is logged. Returns what is
+        claimed, in `network` if one is given. The firewall's table comes with the first bridge. Raises `HostNotReady`,
+        `NoAddressLeft`, `DiskFull`, `CommandFailed`.
         """
         log = structlog.get_logger().bind(host=host.name)
         shell = self._shells(host)
-        provided = await provide(shell)
-        _log_each(log, "host.package_installed", "package", provided.packages)
-        _log_each(log, "host.setting_raised", "setting", provided.sysctls)
-        _log_each(log, "host.module_kept_for_boot", "module", provided.modules)
-        claim = await self._claims.ensure(shell, host)
-        pool = await ensure_pool(shell, host, label=f"carina-{self._instance.prefix}", size_bytes=self._pool_bytes)
+        done, seen = await self._provide(shell, host)
+        _log_each(log, "host.package_installed", "package", done.packages)
+        _log_each(log, "host.setting_raised", "setting", done.sysctls)
+        _log_each(log, "host.module_kept_for_boot", "module", done.modules)
+        claim, pool = await self._claim(shell, host, network, seen)
+        _log_each(log, "host.kept_for_boot", "path", await ensure_boot(shell, self._instance, host))
         log.info(
-            "host.prepared", network=claim.network, uid_first=claim.uid_first, pool_made=pool.made,
+            "host.prepared", network=claim.network, uid_first=claim.uid_first, pool_made=bool(pool.made),
             pool_mounted=pool.mounted,
         )  # fmt: skip
         return claim
 
     async def release(self, host: Host, *, purge: bool) -> None:
-        """Take back what the host was given: bridges, firewall table, mounted pool; its nodes have to be gone.
+        """Take back what the host was given: bridges, rules, mounted pool, boot unit; its nodes have to be gone.
 
         With `purge` the data goes too: pool, claim, uid ranges, and, with the last instance, the settings kept for the
         next boot. Packages stay. Nothing there is no error. Raises `CommandFailed`.
         """
         shell = self._shells(host)
         await LinuxFabric(self._instance, self._shells).remove_all(host)
-        await unmount_pool(shell, host)
+        await remove_boot(shell, self._instance, host)
+        await unmount_pool(shell, host, label=self._label)
         if purge:
-            await purge_pool(shell, host)
-            await self._claims.release(shell)
+            await purge_pool(shell, host, label=self._label)
+            await self._claims.release(shell, host)
             await shell.run(
                 _FORGET_SETTINGS,
                 args=(CLAIMS_DIR, SYSCTL_FILE, MODULES_FILE),
                 timeout_s=_TIMEOUT_S,
-                what="Removing settings for the next boot",
+                what=f"Removing settings for the next boot on {host.name}",
             )
         structlog.get_logger().info("host.released", host=host.name, purged=purge)
+
+    async def _provide(self, shell: Shell, host: Host) -> tuple[Provided, Surroundings]:
+        """Give the host what it lacks, and return what its claim is decided upon. One round trip."""
+        steps = [*provision_steps(host.name), self._claims.reading(host)]
+        try:
+            *outputs, read = await run_steps(shell, steps, timeout_s=PROVISION_TIMEOUT_S)
+        except ScriptFailed as failure:
+            raise lacking(failure) from failure
+        return provided(outputs), read_surroundings(read)
+
+    async def _claim(
+        self, shell: Shell, host: Host, network: str | None, seen: Surroundings
+    ) -> tuple[Claim, PoolOutcome]:
+        """Write the claim, and make the pool. One round trip, unless other instances claim at the same moment."""
+        for _ in range(_TRIES):
+            claim = self._claims.decide(seen, host, network)
+            wrote, made, read = await self._steps(
+                shell, self._claims.writing(host, claim, seen), self._pool(host), self._claims.reading(host)
+            )
+            if written(wrote):
+                return claim, pool_outcome(made)
+            structlog.get_logger().info("claim.contended", host=host.name)
+            seen = read_surroundings(read)
+        raise CommandFailed(f"The claims on host {host.name} changed {_TRIES} times while one was decided.")
+
+    async def _look(self, shell: Shell, host: Host) -> tuple[Provided, Surroundings, PoolOutcome, Sequence[str]]:
+        """Return what the host lacks, what its claim is decided upon, what its pool would be, what boot lacks."""
+        unit = f"/etc/systemd/system/{unit_name(self._instance)}"
+        args = (unit, unit_text(self._instance, host).rstrip("\n"), f"{host.root}/state/boot.sh")
+        *outputs, read, made, boot = await self._steps(
+            shell,
+            *provision_steps(host.name, dry=True),
+            self._claims.reading(host),
+            self._pool(host, dry=True),
+            Step(
+                f"Looking at what runs at boot on {host.name}", _BOOT, args, boot_script(self._instance, host).encode()
+            ),
+        )
+        return provided(outputs), read_surroundings(read), pool_outcome(made), boot.splitlines()
+
+    def _pool(self, host: Host, *, dry: bool = False) -> Step:
+        return pool_step(host, label=self._label, size_bytes=self._pool_bytes, dry=dry)
+
+    async def _steps(self, shell: Shell, *steps: Step) -> list[str]:
+        try:
+            return await run_steps(shell, steps, timeout_s=_CLAIM_TIMEOUT_S)
+        except ScriptFailed as failure:
+            raise _meaning(failure) from failure
+
+
+def _meaning(failure: ScriptFailed) -> CarinaError:
+    told = lacking(failure)
+    return pool_failure(failure) if told is failure else told
 
 
 def _log_each(log: structlog.typing.FilteringBoundLogger, event: str, name: str, values: Sequence[str]) -> None:

@@ -3,22 +3,30 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from domain.errors import HostNotReady
+from domain.errors import CarinaError, HostNotReady
 from drivers.requirements import COMMANDS, COMMANDS_WITH_APPARMOR, COMMANDS_WITH_MODULES, MODULES, SYSCTLS
 from drivers.shell import ScriptFailed, Shell
+from drivers.steps import Step, run_steps
 
 SYSCTL_FILE = "/etc/sysctl.d/90-carina.conf"
 MODULES_FILE = "/etc/modules-load.d/carina.conf"
-_INSTALL_TIMEOUT_S = 900.0
-_TIMEOUT_S = 60.0
+TIMEOUT_S = 900.0
+"""Packages come from far, over lines that may be slow."""
+
 _NO_APT = 17
+_DO = "do"
+_TELL = "tell"
 
 APPARMOR_ON = '[ "$(cat /sys/module/apparmor/parameters/enabled 2> /dev/null)" = Y ]'
 """Shell condition: the kernel enforces AppArmor."""
 HAS_MODULES = '[ -d "/lib/modules/$(uname -r)" ]'
 """Shell condition: the kernel has modules."""
 
+_ALONE = '[ ! -d "${file%/*}" ] || { exec 9< "${file%/*}"; flock 9; }'
+"""Shell command: wait until no other instance changes files beside `file`."""
+
 _INSTALL = f"""
+# $1: 'do', or 'tell' what would be done. Writes the packages.
 set -euo pipefail
 missing=()
 while read -r when command package; do
@@ -36,40 +44,52 @@ install() {{
     --option Dpkg::Options::=--force-confold "${{missing[@]}}" >&2 < /dev/null
 }}
 # The lists of packages may be missing or too old: then fetch them, and try once more.
-install || {{ apt-get update >&2 < /dev/null && install; }}
+[ "$1" = {_TELL} ] || install || {{ apt-get update >&2 < /dev/null && install; }}
 echo "${{missing[@]}}"
 """
 
-_TUNE = """
+_TUNE = f"""
+# $1: as above; $2: the file with settings for the next boot; then least values. Writes the settings that change.
 set -euo pipefail
-file=$1
-raised=()
-for wanted in "${@:2}"; do
-  key=${wanted%%=*} least=${wanted#*=}
-  path=/proc/sys/${key//.//}
+file=$2
+{_ALONE}
+kept=()
+for wanted in "${{@:3}}"; do
+  key=${{wanted%%=*}} least=${{wanted#*=}}
+  path=/proc/sys/${{key//.//}}
   [ -e "$path" ] || continue
-  [ "$(cat "$path")" -lt "$least" ] || continue
-  echo "$least" > "$path"
-  raised+=("$key = $least")
+  line="$key = $least"
+  if [ "$(cat "$path")" -lt "$least" ]; then
+    [ "$1" = {_TELL} ] || echo "$least" > "$path"
+  elif [ "$least" -gt 1 ] || [ ! -d "${{file%/*}}" ] || grep -qsxF "$line" "$file"; then
+    continue
+  fi # What is a mere switch may have been switched on for this boot only.
+  kept+=("$line")
   echo "$key"
 done
-if [ "${#raised[@]}" -gt 0 ] && [ -d "${file%/*}" ]; then
-  { cat "$file" 2> /dev/null || true; printf '%s\\n' "${raised[@]}"; } | sort -u > "$file.new"
+if [ "$1" = {_DO} ] && [ "${{#kept[@]}}" -gt 0 ] && [ -d "${{file%/*}}" ]; then
+  {{ cat "$file" 2> /dev/null || true; printf '%s\\n' "${{kept[@]}}"; }} | sort -u > "$file.new"
   mv "$file.new" "$file"
 fi
 """
 
 _LOAD = f"""
+# $1: as above; $2: the file with modules for the next boot; then modules. Writes the modules if the file changes.
 set -euo pipefail
-file=$1
-{HAS_MODULES} || exit 0
+file=$2
+{HAS_MODULES} && command -v modprobe > /dev/null || exit 0
+{_ALONE}
+dry=()
+[ "$1" = {_DO} ] || dry=(--dry-run)
 there=()
-for name in "${{@:2}}"; do
-  ! modprobe --quiet "$name" || there+=("$name")
+for name in "${{@:3}}"; do
+  ! modprobe --quiet "${{dry[@]}}" "$name" || there+=("$name")
 done
 if [ -d "${{file%/*}}" ] && [ "$(cat "$file" 2> /dev/null)" != "$(printf '%s\\n' "${{there[@]}}")" ]; then
-  printf '%s\\n' "${{there[@]}}" > "$file.new"
-  mv "$file.new" "$file"
+  if [ "$1" = {_DO} ]; then
+    printf '%s\\n' "${{there[@]}}" > "$file.new"
+    mv "$file.new" "$file"
+  fi
   echo "${{there[@]}}"
 fi
 """
@@ -77,37 +97,51 @@ fi
 
 @dataclass(frozen=True, slots=True)
 class Provided:
-    """What `provide` had to do."""
+    """What was done, or has to be."""
 
     packages: Sequence[str]
     sysctls: Sequence[str]
     modules: Sequence[str]
 
 
-async def provide(shell: Shell, *, sysctls: Mapping[str, int] = SYSCTLS) -> Provided:
-    """Install missing packages, raise kernel settings (none is ever lowered), load kernel modules.
+def provision_steps(host: str, *, dry: bool = False, sysctls: Mapping[str, int] = SYSCTLS) -> list[Step]:
+    """Return the steps that install missing packages, load kernel modules and raise kernel settings, none ever lowered.
 
-    Settings and modules are kept for the next boot where the host has the directories for that. Raises `HostNotReady`
-    where something is missing that can't be installed, `CommandFailed`.
+    Settings and modules are kept for the next boot where the host has the directories for that. `dry` steps change
+    nothing. Read what they write with `provided`, and their failures with `lacking`.
     """
     needed = [f"always {command} {package}" for command, package in COMMANDS.items()]
     needed += [f"apparmor {command} {package}" for command, package in COMMANDS_WITH_APPARMOR.items()]
     needed += [f"modules {command} {package}" for command, package in COMMANDS_WITH_MODULES.items()]
-    try:
-        installed = await shell.run(
-            _INSTALL,
-            stdin="".join(f"{line}\n" for line in needed).encode(),
-            timeout_s=_INSTALL_TIMEOUT_S,
-            what="Installing Debian packages",
-        )
-    except ScriptFailed as error:
-        if error.exit_status != _NO_APT:
-            raise
-        raise HostNotReady(
-            f"The host has no apt-get, and lacks commands: {error.detail}",
-            remedy="Install the packages named by the means of the host's own distribution.",
-        ) from error
-    loaded = await shell.run(_LOAD, args=(MODULES_FILE, *MODULES), timeout_s=_TIMEOUT_S, what="Loading kernel modules")
+    mode = _TELL if dry else _DO
     least = [f"{name}={value}" for name, value in sysctls.items()]
-    raised = await shell.run(_TUNE, args=(SYSCTL_FILE, *least), timeout_s=_TIMEOUT_S, what="Raising kernel settings")
-    return Provided(installed.text.split(), raised.text.split(), loaded.text.split())
+    lines = "".join(f"{line}\n" for line in needed).encode()
+    return [
+        Step(f"Installing Debian packages on {host}", _INSTALL, (mode,), lines),
+        Step(f"Loading kernel modules on {host}", _LOAD, (mode, MODULES_FILE, *MODULES)),
+        Step(f"Raising kernel settings on {host}", _TUNE, (mode, SYSCTL_FILE, *least)),
+    ]
+
+
+def provided(outputs: Sequence[str]) -> Provided:
+    """Return what the steps of `provision_steps` have said. Pure."""
+    packages, modules, sysctls = (output.split() for output in outputs)
+    return Provided(packages, sysctls, modules)
+
+
+def lacking(failure: ScriptFailed) -> CarinaError:
+    """Return what a failure of one of the steps amounts to."""
+    if failure.exit_status != _NO_APT or "missing:" not in failure.detail:
+        return failure
+    return HostNotReady(
+        f"The host has no apt-get, and lacks commands: {failure.detail}",
+        remedy="Install the packages named by the means of the host's own distribution.",
+    )
+
+
+async def provide(shell: Shell, host: str = "the host", *, sysctls: Mapping[str, int] = SYSCTLS) -> Provided:
+    """Run the steps alone. Raises `HostNotReady` if something is missing and can't be installed, `CommandFailed`."""
+    try:
+        return provided(await run_steps(shell, provision_steps(host, sysctls=sysctls), timeout_s=TIMEOUT_S))
+    except ScriptFailed as failure:
+        raise lacking(failure) from failure

@@ -8,13 +8,14 @@ from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Network
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from sandbox import Sandbox, sandbox
 from structlog.testing import capture_logs
 
 from domain.allocation import UIDS_PER_NODE
-from domain.errors import CommandFailed, DiskFull, HostNotReady
+from domain.errors import CommandFailed, DiskFull, HostNotReady, NoAddressLeft
 from domain.hosts import Claim, Host
 from domain.instance import Instance
 from domain.nodes import Segment
@@ -23,6 +24,7 @@ from drivers.fakes.hosts import FakeHosts, FakeMachine
 from drivers.hosts import LinuxHosts
 from drivers.pool import ensure_pool
 from drivers.provision import provide
+from drivers.shell import Result
 
 ALFA = Instance("talf")
 POOL_BYTES = 256 * 2**20
@@ -132,7 +134,7 @@ async def test_a_call_that_is_cut_is_completed_by_the_next(
         await asyncio.wait_for(hosts.ensure_prepared(host()), cut_after_s)
     claim = await hosts.ensure_prepared(host())
     assert (await machine.bash("cat /etc/subuid /etc/subgid")).count(f"root:{claim.uid_first}:67108864") == 2
-    assert await machine.bash("ls -A /var/tmp/talf; ls /etc/carina/claims") == "pool\npool.img\ntalf.json"
+    assert await machine.bash("ls -A /var/tmp/talf; ls /etc/carina/claims") == "pool\npool.img\nstate\ntalf.json"
     assert await machine.bash("stat -f -c %T /var/tmp/talf/pool/nodes") == "btrfs"
 
 
@@ -182,7 +184,7 @@ async def test_the_pool_comes_back_with_its_data_after_a_reboot(machine: Sandbox
 async def test_a_pool_file_left_half_made_is_made_anew(machine: Sandbox, hosts: LinuxHosts) -> None:
     await machine.bash("mkdir /var/tmp/talf; truncate -s 1M /var/tmp/talf/pool.img.new")
     await hosts.ensure_prepared(host())
-    assert await machine.bash("ls -A /var/tmp/talf") == "pool\npool.img"
+    assert await machine.bash("ls -A /var/tmp/talf") == "pool\npool.img\nstate"
 
 
 async def test_a_root_on_btrfs_needs_no_file(machine: Sandbox) -> None:
@@ -195,7 +197,7 @@ async def test_a_root_on_btrfs_needs_no_file(machine: Sandbox) -> None:
     await hosts.ensure_prepared(host())
     await machine.bash("btrfs -q subvolume create /var/tmp/talf/pool/nodes/node")
     await machine.bash("btrfs -q subvolume snapshot -r /var/tmp/talf/pool/nodes/node /var/tmp/talf/pool/nodes/copy")
-    assert await machine.bash("ls -A /var/tmp/talf; stat -c %i /var/tmp/talf/pool") == "pool\n256"
+    assert await machine.bash("ls -A /var/tmp/talf; stat -c %i /var/tmp/talf/pool") == "pool\nstate\n256"
     await hosts.release(host(), purge=True)
     assert await machine.bash("ls -A /var/tmp/talf") == ""
 
@@ -208,6 +210,7 @@ async def test_a_disk_too_small_for_a_pool_is_said_to_be_full(machine: Sandbox) 
 
 
 async def test_settings_are_raised_and_kept_but_never_lowered(machine: Sandbox) -> None:
+    await machine.bash("rm -f /etc/sysctl.d/90-carina.conf")
     await machine.bash("echo 0 > /proc/sys/net/ipv4/ip_forward; echo 200 > /proc/sys/net/ipv4/ip_default_ttl")
     least = {"net.ipv4.ip_forward": 1, "net.ipv4.ip_default_ttl": 100, "net.ipv4.no_such_thing": 5}
     provided = await provide(machine, sysctls=least)
@@ -251,8 +254,8 @@ async def test_preparing_says_what_it_did(machine: Sandbox, hosts: LinuxHosts) -
     await machine.bash("echo 0 > /proc/sys/net/ipv4/ip_forward")
     with capture_logs() as logs:
         await hosts.ensure_prepared(host())
-    assert [entry["event"] for entry in logs] == ["host.setting_raised", "host.prepared"]
-    assert logs[1] == {
+    assert [entry["event"] for entry in logs] == ["host.setting_raised", "host.kept_for_boot", "host.prepared"]
+    assert logs[2] == {
         "event": "host.prepared", "host": "one", "log_level": "info", "network": "10.64.0.0/16",
         "uid_first": 1_000_000_000, "pool_made": True, "pool_mounted": True,
     }  # fmt: skip
@@ -300,3 +303,121 @@ async def test_a_pool_in_use_is_not_purged(machine: Sandbox, hosts: LinuxHosts) 
         await hosts.release(host(), purge=True)
     assert await machine.bash("ls /var/tmp/talf/pool /etc/carina/claims") != ""
     await machine.bash('kill "$1"; while [ -e "/proc/$1/cwd" ]; do :; done', str(user))
+
+
+async def test_a_claim_is_of_the_network_that_the_other_hosts_have(machine: Sandbox, hosts: LinuxHosts) -> None:
+    assert (await hosts.ensure_prepared(host(), "10.99.0.0/16")).network == "10.99.0.0/16"
+    assert (await hosts.ensure_prepared(host(), "10.98.0.0/16")).network == "10.98.0.0/16"  # no row lives by the first
+    await machine.bash("ip link add there type bridge; ip address add 10.97.9.1/24 dev there; ip link set there up")
+    with pytest.raises(NoAddressLeft, match=r"10\.97\.0\.0/16"):
+        await hosts.ensure_prepared(host(), "10.97.0.0/16")
+
+
+async def test_preparing_costs_three_round_trips_and_changes_nothing_the_second_time(
+    machine: Sandbox, hosts: LinuxHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hosts.ensure_prepared(host())
+    look = "find /etc /var/tmp -xdev -newer /var/tmp/mark ! -type s; touch -r /var/tmp/mark /var/tmp"
+    await machine.bash("touch /var/tmp/mark")
+    whats: list[str] = []
+    run = machine.run
+
+    async def counted(script: str, **given: Any) -> Result:
+        whats.append(given["what"])
+        return await run(script, **given)
+
+    monkeypatch.setattr(machine, "run", counted)
+    with capture_logs() as logs:
+        await hosts.ensure_prepared(host())
+    monkeypatch.undo()
+    assert len(whats) == 3
+    assert [entry["event"] for entry in logs] == ["host.prepared"]
+    changed = set((await machine.bash(look)).splitlines())
+    assert {path for path in changed if not path.startswith("/etc/carina/claims")} == set()
+
+
+async def test_a_preview_says_what_preparing_does_and_changes_nothing(machine: Sandbox, hosts: LinuxHosts) -> None:
+    await machine.bash(
+        "echo 0 > /proc/sys/net/ipv4/ip_forward; rm -f /etc/sysctl.d/90-carina.conf; touch /var/tmp/mark"
+    )
+    report, changes = await hosts.preview(host())
+    assert await machine.bash("find /etc /var/tmp -xdev -newer /var/tmp/mark; ls -A /var/tmp") == "mark"
+    assert report.mtu == 1500
+    expected = (
+        "set net.ipv4.ip_forward to 1, now and at boot",
+        "claim the network 10.64.0.0/16 for nodes",
+        "claim the uids and gids 1000000000 to 1067108863",
+        "make the storage pool in a file, /var/tmp/talf/pool.img, of at most 0.2 GiB",
+        "write /var/tmp/talf/state/boot.sh",
+    )
+    for sentence in expected:
+        assert [change for change in changes if change.startswith(sentence)], (sentence, changes)
+    await hosts.ensure_prepared(host())
+    assert (await hosts.preview(host()))[1] == []
+    await machine.bash("umount /var/tmp/talf/pool")
+    assert (await hosts.preview(host()))[1] == ["mount the storage pool at /var/tmp/talf/pool"]
+
+
+@pytest.fixture
+async def device(machine: Sandbox) -> AsyncIterator[str]:
+    """An empty block device."""
+    path = await machine.bash("truncate -s 256M /var/tmp/disk; losetup --find --show /var/tmp/disk")
+    yield path
+    await machine.bash('! mountpoint -q /var/tmp/talf/pool || umount /var/tmp/talf/pool; losetup --detach "$1"', path)
+
+
+async def test_a_device_that_was_named_becomes_the_pool_and_is_given_back_empty(
+    machine: Sandbox, hosts: LinuxHosts, device: str
+) -> None:
+    named = replace(host(), device=device)
+    assert (
+        f"make a btrfs on {device} for the storage pool, and mount it at /var/tmp/talf/pool"
+        in ((await hosts.preview(named))[1])
+    )
+    await hosts.ensure_prepared(named)
+    assert (
+        await machine.bash("findmnt -n -o SOURCE /var/tmp/talf/pool; ls -A /var/tmp/talf") == f"{device}\npool\nstate"
+    )
+    uuid = await machine.bash('blkid -p -s UUID -o value "$1"', device)
+    assert uuid in await machine.bash("cat /var/tmp/talf/state/pool")
+    await machine.bash("btrfs -q subvolume create /var/tmp/talf/pool/nodes/kept; umount /var/tmp/talf/pool")
+    await hosts.ensure_prepared(named)
+    assert await machine.bash("ls /var/tmp/talf/pool/nodes") == "kept"
+    await hosts.release(named, purge=True)
+    assert await machine.bash('blkid -p "$1" || true; ls -A /var/tmp', device) == "disk"
+
+
+PARTITIONS = r"""
+printf '\x80\0\0\0\x83\0\0\0\0\x08\0\0\0\x10\0\0' | dd of="$1" bs=1 seek=446 conv=notrunc status=none
+printf '\x55\xaa' | dd of="$1" bs=1 seek=510 conv=notrunc status=none
+"""
+
+
+@pytest.mark.parametrize(
+    "fill", ['mkfs.btrfs -q "$1"', 'mkswap -q "$1"', 'mkfs.btrfs -q -L carina-tbet "$1"', PARTITIONS]
+)
+async def test_a_device_with_something_on_it_is_refused(
+    machine: Sandbox, hosts: LinuxHosts, device: str, fill: str
+) -> None:
+    await machine.bash(fill, device)
+    before = await machine.bash('sha256sum < "$1"', device)
+    for look in (hosts.preview, hosts.ensure_prepared):
+        with pytest.raises(HostNotReady, match=f"{device} has something on it"):
+            await look(replace(host(), device=device))
+    assert await machine.bash('sha256sum < "$1"', device) == before
+
+
+async def test_a_device_that_is_none_is_refused(hosts: LinuxHosts) -> None:
+    with pytest.raises(HostNotReady, match="/dev/no-such is no block device"):
+        await hosts.preview(replace(host(), device="/dev/no-such"))
+
+
+async def test_a_btrfs_that_the_operator_mounted_is_used_and_only_emptied(machine: Sandbox, hosts: LinuxHosts) -> None:
+    await machine.bash(
+        "truncate -s 256M /var/tmp/disk; mkfs.btrfs -q -L theirs /var/tmp/disk; mkdir -p /var/tmp/talf/pool;"
+        "mount -o loop /var/tmp/disk /var/tmp/talf/pool; touch /var/tmp/talf/pool/theirs"
+    )
+    await hosts.ensure_prepared(host())
+    await machine.bash("btrfs -q subvolume create /var/tmp/talf/pool/nodes/node")
+    await hosts.release(host(), purge=True)
+    assert await machine.bash("ls /var/tmp/talf/pool") == "theirs"
