@@ -21,9 +21,9 @@ from activities.ports import Archives, Fabric, Hosts, Images, Nodes, Orchestrato
 from activities.progress import ProgressInterceptor
 from api.starts import start_of
 from domain.clusters import SWARM, ClusterStatus
+from domain.host_input import AskedHost
 from domain.hosts import Claim, Host, HostState
 from domain.instance import Instance
-from domain.host_input import AskedHost
 from domain.operations import OperationKind, StepState
 from drivers.fakes.fabric import FakeFabric
 from drivers.fakes.hosts import FakeHosts
@@ -148,6 +148,9 @@ class Bed:
         for host in hosts:
             self.trouble.dead |= {host.name, host.fabric_address}
 
+    def accept_cordon(self, host: Host) -> None:
+        HostAdmin(self.engine).set_cordoned(host.id, cordoned=True)
+
     def accept_task(self, host: Host, kind: OperationKind, *, force: bool = False) -> OperationView:
         return HostAdmin(self.engine).accept_task(host.id, kind, force=force).operation
 
@@ -196,6 +199,27 @@ class Bed:
         operation = accepted.operation if isinstance(accepted, Accepted) else accepted
         await self.end(await self.start(operation))
         return self.repository.operation(operation.id)
+
+    async def run_task(self, host: Host, kind: OperationKind, *, force: bool = False) -> OperationView:
+        """Run an operation on a host to its end, and the moves that it has accepted."""
+        operation = self.accept_task(host, kind, force=force)
+        handle = await self.start(operation)
+        moving = asyncio.create_task(self._start_moves())
+        try:
+            await self.end(handle)
+        finally:
+            moving.cancel()
+        return self.repository.operation(operation.id)
+
+    async def _start_moves(self) -> None:
+        """Start moves that were accepted, as the reconciler does."""
+        begun: set[str] = set()
+        while True:
+            for operation in await asyncio.to_thread(self.outbox.pending, 0.0):
+                if operation.kind is OperationKind.MOVE and operation.id not in begun:
+                    begun.add(operation.id)
+                    await self.start(operation)
+            await asyncio.sleep(0.02)
 
     async def end(self, handle: Handle) -> WorkflowExecutionStatus | None:
         """Wait for a workflow's end, and return how it ended."""
