@@ -1,5 +1,6 @@
 """How the service reaches its hosts, and how it looks at a machine before that is one of them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -64,4 +65,4 @@ class SshProbes:
         `CommandFailed`.
         """
         async with closing(host_shells(self.home)) as shells:
-            return await self.hosts_of(shells).preview(host, self.network())
+            return await self.hosts_of(shells).preview(host, await asyncio.to_thread(self.network))

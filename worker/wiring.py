@@ -217,7 +217,7 @@ class Service:
                 probes=probes,
                 max_upload_bytes=self.settings.max_upload_bytes,
                 host_probes=self.host_probes(),
-                host_root=f"/var/lib/carina-{self.instance.prefix}",
+                host_root=f"/var/lib/carina/{self.instance.prefix}",
             )
         )
 
