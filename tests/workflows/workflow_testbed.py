@@ -242,12 +242,14 @@ class Bed:
         self.trouble.calls.clear()
         return cluster
 
-    async def sweep(self, grace_s: int = 0) -> None:
+    async def sweep(self, grace_s: int = 0) -> list[str]:
+        """Sweep, and return what is said of hosts that were left out."""
         handle: Handle = await self.client.start_workflow(
             SWEEP_ORPHANS, SweepOrphansInput(grace_s), id=f"sweep-{uuid.uuid4()}", task_queue=self.queue
         )
         self.started.append(handle)
-        await asyncio.wait_for(handle.result(), RUN_TIMEOUT_S)
+        left_out: list[str] = await asyncio.wait_for(handle.result(), RUN_TIMEOUT_S)
+        return left_out
 
     # What tests look at
 
