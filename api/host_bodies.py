@@ -52,11 +52,16 @@ class HostIn(BaseModel):
 
 
 class HostTaskInput(BaseModel):
-    """How a host is changed: only a removal can be forced."""
+    """How a host is changed.
+
+    Only a removal can be forced. `host_key` is for `prepare`: the public key that a host which was installed anew has
+    now, as its type and base64.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     force: StrictBool = False
+    host_key: StrictStr | None = None
 
 
 class HostTaskIn(BaseModel):

@@ -262,7 +262,8 @@ class HostKeyChanged(StepFailed):
     retryable = False
     default_remedy = (
         "Look up the key on the host itself ('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub'). If it is the one "
-        "presented, because the host was installed anew, confirm it; if not, something stands between."
+        "presented, because the host was installed anew, prepare it again with that key; if not, something stands "
+        "between."
     )
 
 

@@ -79,8 +79,10 @@ def accept_add(session: Session, wanted: AskedHost, root: str) -> HostAccepted:
     return _accepted(session, row, add_operation(session, row, OperationKind.PREPARE_HOST))
 
 
-def accept_task(session: Session, host_id: str, kind: OperationKind, *, force: bool) -> HostAccepted:
-    """Store that a host is to be prepared again, drained or removed."""
+def accept_task(
+    session: Session, host_id: str, kind: OperationKind, *, force: bool, host_key: str = ""
+) -> HostAccepted:
+    """Store that a host is to be prepared again, by that key if one is given, drained or removed."""
     host = find_host(session, host_id, lock=True)
     cancel = None
     for running in _open_operations(session, host_id):
@@ -92,7 +94,7 @@ def accept_task(session: Session, host_id: str, kind: OperationKind, *, force: b
         cancel = cancel or running
     match kind:
         case OperationKind.PREPARE_HOST:
-            _begin_preparation(host)
+            _begin_preparation(host, host_key)
         case OperationKind.DRAIN_HOST:
             _begin_drain(host)
         case _:
@@ -134,8 +136,12 @@ def add_operation(
     return operation
 
 
-def _begin_preparation(host: HostRow) -> None:
+def _begin_preparation(host: HostRow, host_key: str) -> None:
     _check_stays(host)
+    if host_key and host.address == LOCAL:
+        raise Conflict(f"The host {host.name!r} is the machine that Carina runs on, which nobody asks for a key.")
+    if host_key:
+        host.login = {**host.login, "host_key": host_key}
     if host.state == HostState.ERROR:
         host.state = HostState.PREPARING
 

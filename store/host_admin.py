@@ -58,14 +58,19 @@ class HostAdmin:
         """
         return write(self._engine, lambda session: host_acceptance.accept_add(session, wanted, root))
 
-    def accept_task(self, host_id: str, kind: OperationKind, *, force: bool = False) -> HostAccepted:
+    def accept_task(
+        self, host_id: str, kind: OperationKind, *, force: bool = False, host_key: str = ""
+    ) -> HostAccepted:
         """Store that a host is to be prepared again, drained or removed.
 
-        It takes no new nodes from the moment that a drain or a removal is accepted. With `force` a removal pushes
-        aside what is about the host, and takes its nodes for lost. Raises `NotFound`, `HostBusy`, `HostInUse`,
-        `Conflict`.
+        With `host_key`, a host that is prepared has that key from now on. One that is drained or removed takes no
+        new nodes from the moment that this is accepted. With `force` a removal pushes aside what is about the host,
+        and takes its nodes for lost. Raises `NotFound`, `HostBusy`, `HostInUse`, `Conflict`.
         """
-        return write(self._engine, lambda session: host_acceptance.accept_task(session, host_id, kind, force=force))
+        return write(
+            self._engine,
+            lambda session: host_acceptance.accept_task(session, host_id, kind, force=force, host_key=host_key),
+        )
 
     def set_cordoned(self, host_id: str, *, cordoned: bool) -> HostView:
         """Let a host take new nodes, or not; raise `NotFound`, `Conflict` for one that is on its way out."""

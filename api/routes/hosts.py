@@ -104,7 +104,10 @@ async def run_task(context: InAdminContext, host_id: HostId, body: HostTaskIn, r
     `drain` cordons the host and has its nodes made anew elsewhere; `prepare` prepares it again, which changes nothing
     but what has gone missing; `remove` is DELETE.
     """
-    return _answer(await hosts.change_host(context, host_id, body.type, force=body.input.force), response)
+    return _answer(
+        await hosts.change_host(context, host_id, body.type, force=body.input.force, host_key=body.input.host_key),
+        response,
+    )
 
 
 def _answer(changed: HostAccepted | HostView, response: Response) -> HostOut:

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.context import AdminContext
 from domain.errors import HostKeyUnconfirmed, HostUnreachable, InvalidInput
-from domain.host_input import AskedHost, check_host, check_host_name
+from domain.host_input import AskedHost, check_host, check_host_key, check_host_name
 from domain.hosts import HostReport
 from domain.operations import OperationKind
 from store.views import HostAccepted, HostNodeView, HostReportView, HostView, Page
@@ -69,15 +69,24 @@ async def preview_host(context: AdminContext, asked: AskedHost) -> tuple[HostRep
         return await context.parts.host_probes.preview(wanted.host("", context.parts.host_root))
 
 
-async def change_host(context: AdminContext, host_id: str, task: str, *, force: bool) -> HostAccepted | HostView:
+async def change_host(
+    context: AdminContext, host_id: str, task: str, *, force: bool = False, host_key: str | None = None
+) -> HostAccepted | HostView:
     """Accept a change to a host: the changed host where it was made at once, else what was accepted.
+
+    `force` goes with a removal alone, `host_key` with a preparation: the key that is confirmed from now on.
 
     Raises `InvalidInput`, `NotFound`, `HostBusy`, `HostInUse`, `Conflict`.
     """
     if force and task != "remove":
         raise InvalidInput("Only a removal can be forced.", field="input.force", remedy="Leave it out.")
+    if host_key is not None and task != "prepare":
+        raise InvalidInput("Only a preparation takes a host key.", field="input.host_key", remedy="Leave it out.")
+    confirmed = "" if host_key is None else check_host_key(host_key, field="input.host_key")
     if task in _KINDS:
-        accepted = await run_in_threadpool(context.hosts.accept_task, host_id, _KINDS[task], force=force)
+        accepted = await run_in_threadpool(
+            context.hosts.accept_task, host_id, _KINDS[task], force=force, host_key=confirmed
+        )
         context.parts.launcher.launch(accepted)
         return accepted
     return await run_in_threadpool(context.hosts.set_cordoned, host_id, cordoned=task == "cordon")

@@ -1,5 +1,7 @@
 """Hosts over HTTP: seen, added once their key is confirmed, changed and removed; by administrators alone."""
 
+import json
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -7,12 +9,18 @@ import pytest
 from api_testbed import FINGERPRINT, HOST_KEY, MISSING, Testbed, problem
 from sqlalchemy import text
 
+from api.host_bodies import HostIn, HostTaskIn, PublicationIn
 from api.services import hosts as service
 from domain.errors import HostAccessDenied, HostKeyChanged, HostUnreachable
 from domain.hosts import Check, CheckState, HostReport
 from domain.operations import OperationKind
 from domain.sizes import Size
 
+ODD: list[Any] = [
+    *(None, True, 0, -1, 22, 80, 65536, 2**63, 10**300, 1.5, 1e308, [], {}, ["x"], {"force": True}),
+    *("", " ", "a", "a" * 5000, "\x00", "\ud800", "\U0001f98a", "\u0661\u0662", "\n", "%s", "' OR 1=1 --", "../../etc"),
+    *("192.0.2.7", "::1", "local", HOST_KEY, "ssh-ed25519 AAAA", "/dev/sda", "/", "udp", "cordon", "direct"),
+]
 BODY = {"name": "rack1", "address": "192.0.2.7", "host_key": HOST_KEY}
 
 
@@ -316,6 +324,40 @@ async def test_a_host_says_why_its_last_operation_failed(bed: Testbed) -> None:
     assert again.json()["state"] == "preparing"
     bed.complete(again.json()["operation_id"])
     assert (await bed.get(f"/hosts/{host['id']}"))["error"] is None
+
+
+async def test_a_host_that_was_installed_anew_is_prepared_by_its_new_key(bed: Testbed) -> None:
+    host = await bed.ready_host()
+    path, new = f"/hosts/{host['id']}/tasks", HOST_KEY.replace("Cd8t3", "Cd8t4")
+    for body, field in (
+        ({"type": "prepare", "input": {"host_key": "x"}}, "input.host_key"),
+        ({"type": "drain", "input": {"host_key": new}}, "input.host_key"),
+    ):
+        assert problem(await bed.http.post(path, json=body), 400)["field"] == field
+    changed = await bed.http.post(path, json={"type": "prepare", "input": {"host_key": new}})
+    assert (changed.status_code, changed.json()["host_key"]) == (202, new)
+    assert changed.json()["fingerprint"] not in {"", host["fingerprint"]}
+    assert bed.records.host(host["id"]).login.host_key == new
+    (local,) = (await bed.get("/hosts?name=machine"))["hosts"]
+    answer = await bed.http.post(f"/hosts/{local['id']}/tasks", json={"type": "prepare", "input": {"host_key": new}})
+    assert problem(answer, 409)["code"] == "conflict"
+
+
+async def test_whatever_is_sent_gets_an_answer_in_the_contracts_words(bed: Testbed) -> None:
+    chance = random.Random(5)  # noqa: S311 - the same at each run
+    host, cluster = await bed.ready_host(), await bed.active()
+    fields = [*HostIn.model_fields, *HostTaskIn.model_fields, *PublicationIn.model_fields, "unknown"]
+    paths = ["/hosts", "/hosts/preview", f"/hosts/{host['id']}/tasks", f"/clusters/{cluster['id']}/publications"]
+    for _ in range(400):
+        body = {field: chance.choice(ODD) for field in chance.sample(fields, 3)}
+        body |= chance.choice([{}, BODY, {"type": "prepare", "input": {"host_key": chance.choice(ODD)}}])
+        content = json.dumps(body, ensure_ascii=chance.random() < 0.5).encode("utf-8", "surrogatepass")
+        response = await bed.http.post(chance.choice(paths), content=content)
+        assert response.status_code < 500, (body, response.text)
+        assert response.status_code < 300 or {"code", "remedy"} <= set(response.json()["errors"][0]), body
+    for odd in ("%00", "%ff", "%f0%9f", "..", "x" * 400, "1e3", "-1", "99999999999999999999"):
+        for path in (f"/hosts?limit={odd}", f"/hosts?marker={odd}", f"/hosts?name={odd}", f"/hosts/{odd}/nodes"):
+            assert (await bed.http.get(path)).status_code in {200, 400, 404}, path
 
 
 @pytest.mark.parametrize("host_id", [MISSING, "rack1", "..%2fclusters", "%00", "x" * 300])
