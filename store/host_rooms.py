@@ -14,7 +14,7 @@ from domain.nodes import NodeRole, NodeState
 from domain.publications import choose_api_port
 from domain.rooms import HostRoom
 from domain.sizes import Size
-from store.mapping import host_from_row, report_from_json, type_from_json
+from store.mapping import host_from_row, size_from_json, type_from_json
 from store.tables import ClusterRow, HostRow, NodeRow, PublicationRow
 
 _GOING = frozenset({NodeState.REMOVING, NodeState.LEFTOVER})
@@ -97,19 +97,23 @@ def lock_hosts(session: Session, cluster_id: str) -> Mapping[str, HostUse]:
         use.ports |= asked_ports
     sizes = _sizes(session)
     held: dict[str, Counter[Size]] = {host_id: Counter() for host_id in uses}
-    for node in session.exec(select(NodeRow)):
-        use = uses[node.host_id]
-        use.slots.add(node.uid_slot)
-        use.ports |= set() if node.api_port is None else {node.api_port}
-        use.of_cluster += node.cluster_id == cluster_id and node.state not in _GOING
-        held[node.host_id][sizes[node.cluster_id]] += 1
+    nodes = select(NodeRow.host_id, NodeRow.cluster_id, NodeRow.uid_slot, NodeRow.state)
+    for host_id, of_cluster, slot, state in session.exec(nodes):
+        use = uses[host_id]
+        use.slots.add(slot)
+        use.of_cluster += of_cluster == cluster_id and state not in _GOING
+        held[host_id][sizes[of_cluster]] += 1
+    for host_id, port in session.exec(
+        select(NodeRow.host_id, NodeRow.api_port).where(col(NodeRow.api_port).is_not(None))
+    ):
+        uses[host_id].ports |= set() if port is None else {port}
     for host_id, by_size in held.items():
         uses[host_id].reserved = _sum(by_size)
     return uses
 
 
 def _free_disk(row: HostRow) -> int:
-    return 0 if row.report is None else report_from_json(row.report).free.disk_bytes
+    return 0 if row.report is None else size_from_json(row.report.get("free")).disk_bytes
 
 
 def _sizes(session: Session) -> Mapping[str, Size]:

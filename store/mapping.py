@@ -42,9 +42,14 @@ def conditions_from_json(stored: Sequence[dict[str, Any]]) -> tuple[Condition, .
     )
 
 
+def size_from_json(stored: dict[str, Any] | None) -> Size:
+    """Return the size that was stored, none at all if there is none."""
+    return Size(**(stored or {}))
+
+
 def type_from_json(stored: dict[str, Any]) -> ClusterType:
     """Return the cluster type that was stored."""
-    size, requires = Size(**stored.get("size", {})), tuple(stored.get("requires", ()))
+    size, requires = size_from_json(stored.get("size")), tuple(stored.get("requires", ()))
     return ClusterType(**{**stored, "size": size, "requires": requires})
 
 
@@ -80,8 +85,8 @@ def report_from_json(stored: dict[str, Any]) -> HostReport:
         capabilities=frozenset(stored["capabilities"]),
         mtu=stored["mtu"],
         cgroup_version=stored["cgroup_version"],
-        total=Size(**stored.get("total", {})),
-        free=Size(**stored.get("free", {})),
+        total=size_from_json(stored.get("total")),
+        free=size_from_json(stored.get("free")),
         address=stored.get("address", ""),
     )
 
@@ -109,7 +114,7 @@ def host_from_row(row: HostRow) -> Host:
         endpoint=Endpoint(row.endpoint),
         fabric_address=row.fabric_address,
         device=row.device,
-        size=Size(**row.size),
+        size=size_from_json(row.size),
     )
 
 
