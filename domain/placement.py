@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.errors import HostNotReady, NoRoom
 from domain.hosts import HostState
@@ -28,16 +28,22 @@ def place(hosts: Iterable[HostRoom], wanted: Wanted) -> Placement:
 
     Each node goes to the zone with the fewest nodes of its cluster, there to the host with the fewest of them, then
     to the one that is least full, then to the one with the fewest nodes for its memory, then by name. A host that
-    others can't be joined to carries a cluster alone, if it must. Raises `HostNotReady` if those that may be taken
-    are none of them ready, and `NoRoom` if they can't hold all; both say of each host what is wrong with it.
+    others can't be joined to carries a cluster alone, if it must. Raises `NoRoom` if the hosts that may be taken
+    can't hold all, and `HostNotReady` if they may once they are ready; both say of each host what is wrong with it.
     """
     rooms = sorted(hosts, key=lambda room: (room.name, room.host_id))
     said = {room.host_id: reason for room in rooms if (reason := objection(room, wanted)) is not None}
-    usable = [room for room in rooms if room.host_id not in said]
-    for pool in _pools(rooms, usable, wanted):
-        if sum(capacity(room, wanted.size) for room in pool) >= wanted.count:
-            return _spread(rooms, pool, wanted, said)
-    raise _refusal(rooms, wanted, said)
+    pool = _pool(rooms, wanted)
+    if pool is None:
+        raise _refusal(rooms, wanted, said)
+    return _spread(rooms, pool, wanted, said)
+
+
+def _pool(rooms: Sequence[HostRoom], wanted: Wanted) -> Sequence[HostRoom] | None:
+    """Return the hosts of which some are to take all the nodes; None if there are no such."""
+    usable = [room for room in rooms if objection(room, wanted) is None]
+    pools = _pools(rooms, usable, wanted)
+    return next((pool for pool in pools if sum(capacity(room, wanted.size) for room in pool) >= wanted.count), None)
 
 
 def _pools(rooms: Sequence[HostRoom], usable: Sequence[HostRoom], wanted: Wanted) -> Iterable[Sequence[HostRoom]]:
@@ -130,7 +136,16 @@ def _refusal(rooms: Sequence[HostRoom], wanted: Wanted, said: Mapping[str, str])
     asked = [room.state for room in rooms if wanted.asks_for(room)]
     if HostState.READY not in asked and (asked or not rooms):
         return HostNotReady(f"No host is ready: {explanation}")
+    if _pool([_prepared(room, wanted) for room in rooms], wanted) is not None:
+        return HostNotReady(f"There is no room for {_asked(wanted)} until more hosts are ready: {explanation}")
     return NoRoom(f"There is no room for {_asked(wanted)}: {explanation}")
+
+
+def _prepared(room: HostRoom, wanted: Wanted) -> HostRoom:
+    """Return what a host that is being prepared may be soon. One that never was ready may have room for anything."""
+    if room.state is not HostState.PREPARING:
+        return room
+    return replace(room, state=HostState.READY, free=room.free if room.nodes or room.free else wanted.count)
 
 
 def _too_small(room: HostRoom, wanted: Wanted) -> str:

@@ -254,12 +254,18 @@ def test_each_reason_is_told(host: HostRoom, wanted: Wanted, reason: str) -> Non
     assert reason in refusal.value.detail
 
 
-def test_a_host_that_is_not_ready_is_worth_waiting_for_unless_another_is() -> None:
-    preparing = room("new", state=HostState.PREPARING)
-    with pytest.raises(HostNotReady, match="new is being prepared"):
+def test_a_host_that_is_being_prepared_is_worth_waiting_for_if_it_helps() -> None:
+    preparing, full = room("new", state=HostState.PREPARING), room("old", cordoned=True)
+    with pytest.raises(HostNotReady, match="No host is ready: 1 host: new is being prepared"):
         place([preparing], Wanted(count=1))
+    with pytest.raises(HostNotReady, match="until more hosts are ready: 2 hosts: new is being prepared, old is cord"):
+        place([preparing, full], Wanted(count=9))
     with pytest.raises(NoRoom, match="new is being prepared, old is cordoned"):
-        place([preparing, room("old", cordoned=True)], Wanted(count=1))
+        place([preparing, full], Wanted(count=10))
+    with pytest.raises(HostNotReady):
+        place([replace(preparing, free=0), full], Wanted(count=10))
+    with pytest.raises(NoRoom):
+        place([replace(preparing, cordoned=True), full], Wanted(count=1))
     with pytest.raises(HostNotReady, match="there are no hosts"):
         place([], Wanted(count=1))
 
