@@ -83,6 +83,7 @@ lxc.net.0.name = eth0
 lxc.net.0.link = {network.bridge}
 lxc.net.0.veth.pair = {network.port(host.number)}
 lxc.net.0.mtu = {MTU}
+lxc.net.0.hwaddr = {network.hardware_address(host.number)}
 lxc.net.0.ipv4.address = {network.address(host.number)}/{network.subnet.prefixlen}
 lxc.net.0.ipv4.gateway = {network.gateway}
 """

@@ -32,6 +32,10 @@ class RackNetwork:
         """Return the address of a host; the first is number 1."""
         return str(self.subnet.network_address + _FIRST_HOST - 1 + number)
 
+    def hardware_address(self, number: int) -> str:
+        """Return the MAC address of a host: its own, and, as a machine's, the same each time that it is switched on."""
+        return "02:72:" + ":".join(f"{octet:02x}" for octet in ipaddress.IPv4Address(self.address(number)).packed)
+
     def port(self, number: int) -> str:
         """Return the bridge's port, an interface of the test machine, to which a host is plugged."""
         return f"{self.token}-{number}"
