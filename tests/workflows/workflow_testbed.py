@@ -45,7 +45,7 @@ from worker.wiring import Drivers, activities_of
 from workflows.names import SEARCH_ATTRIBUTES, SWEEP_ORPHANS, SweepOrphansInput
 
 BINARIES = Path(sys.executable).parent
-RUN_TIMEOUT_S = 20.0
+RUN_TIMEOUT_S = 60.0
 INSTANCE = Instance("tst0")
 Handle = WorkflowHandle[Any, Any]
 
