@@ -144,7 +144,7 @@ class OperationRow(Table, table=True):
     state: str = Field(default=OperationState.PENDING, index=True)
     cluster_id: str | None = Field(default=None, foreign_key="clusters.id", index=True)
     cluster_name: str | None = None
-    host_id: str | None = Field(default=None, foreign_key="hosts.id")
+    host_id: str | None = Field(default=None, foreign_key="hosts.id", index=True)
     params: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     workflow_id: str

@@ -30,6 +30,7 @@ def upgrade() -> None:
         if op.get_bind().dialect.name != "sqlite":
             op.alter_column("hosts", column.name, existing_type=column.type, server_default=None)
     op.create_index("uq_hosts_lower_name", "hosts", [sa.text("lower(name)")], unique=True)
+    op.create_index(op.f("ix_operations_host_id"), "operations", ["host_id"])
     op.add_column("nodes", sa.Column("api_port", sa.Integer(), nullable=True))
     op.create_index("uq_nodes_host_id_api_port", "nodes", ["host_id", "api_port"], unique=True)
     op.create_table(
@@ -51,6 +52,7 @@ def downgrade() -> None:
     op.drop_table("publications")
     op.drop_index("uq_nodes_host_id_api_port", "nodes")
     op.drop_column("nodes", "api_port")
+    op.drop_index(op.f("ix_operations_host_id"), "operations")
     op.drop_index("uq_hosts_lower_name", "hosts")
     for column in reversed(_HOSTS):
         op.drop_column("hosts", column.name)
