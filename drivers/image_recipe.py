@@ -16,6 +16,9 @@ from drivers import image_recipe_base as base
 PROBE_IMAGE = "carina/probe:1"
 """The container image that every node has from its start: busybox, with its applets as commands."""
 
+_SHARED = ("common", "btrfs_quota", "node_limits")
+"""What is put in front of every script for hosts."""
+
 _UNITS = "etc/systemd/system"
 
 
@@ -35,7 +38,7 @@ class Layer:
 
     def digest(self, *others: str) -> str:
         """Return the digest of the layer and of `others`, such as the digest of the layer below."""
-        build = "".join(_text(part) for part in self.scripts)
+        build = "".join(part(name) for name in self.scripts)
         parts = (base.SUITE, *self.packages, PROBE_IMAGE, *base.EXCLUDED, build, *others)
         recipe = hashlib.sha256("\0".join(parts).encode())
         recipe.update(self.overlay())
@@ -99,12 +102,12 @@ KUBERNETES = Layer(
 
 def script(name: str) -> str:
     """Return the text of one of the bash scripts that run on hosts, with what they share before it."""
-    return _text("common") + _text(name)
+    return "".join(part(name) for name in (*_SHARED, name))
 
 
 def image_script(kind: Layer) -> str:
     """Return the text of the script that makes an image with the layer `kind` on the base."""
-    return "".join(_text(part) for part in ("common", "image_cache", *BASE.scripts, *kind.scripts, "image_ensure"))
+    return "".join(part(name) for name in (*_SHARED, "image_cache", *BASE.scripts, *kind.scripts, "image_ensure"))
 
 
 def archive(contents: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> bytes:
@@ -123,7 +126,8 @@ def archive(contents: Mapping[str, bytes], links: Mapping[str, str] | None = Non
     return buffer.getvalue()
 
 
-def _text(name: str) -> str:
+def part(name: str) -> str:
+    """Return the text of a file of bash that is part of scripts for hosts."""
     return (files("drivers") / "scripts" / f"{name}.sh").read_text()
 
 

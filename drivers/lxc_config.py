@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from domain.allocation import UIDS_PER_NODE
 from domain.nodes import NodeFile, NodePlan, Stamp
+from drivers.node_limits import limits_text
 
 WHOLE = "whole"
 """The last entry of a node's archive."""
@@ -24,14 +25,16 @@ lxc.autodev = 1
 lxc.pty.max = 1024
 lxc.tty.max = 1
 lxc.rootfs.options = idmap=container
+lxc.hook.mount =
 lxc.hook.post-stop =
 lxc.net.0.type = veth
 lxc.net.0.flags = up
 lxc.net.0.name = eth0
 """
 # An empty lxc.cap.drop clears the list: nested Docker needs all capabilities, of the node's own user namespace only.
-# An empty lxc.hook.post-stop does so with hooks: that of Debian's lxcfs is a sleep of half a second.
-# What concerns AppArmor is added on the host, where it is known whether there is any.
+# Empty hooks do so with those of Debian's lxcfs: after a stop it sleeps for half a second. Nodes with a size get the
+# hook that shows it to them back on the host, where it is known whether lxcfs runs.
+# What concerns AppArmor is added there, too.
 
 
 def node_dir(plan: NodePlan) -> str:
@@ -101,6 +104,8 @@ def archive(plan: NodePlan, files: Sequence[NodeFile]) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         _add(tar, "stamp.json", stamp_text(plan.stamp).encode(), 0o644)
         _add(tar, "config", config_text(plan).encode(), 0o644)
+        if limits := limits_text(plan.size):
+            _add(tar, "size", limits.encode(), 0o644)
         for file in (*own, *files):
             _add(tar, f"rootfs{_checked(file.path)}", file.content, file.mode)
         _add(tar, WHOLE, b"", 0o644)

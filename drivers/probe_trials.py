@@ -4,7 +4,7 @@ It runs in a network and a mount namespace made for it: nothing that a trial mak
 goes with the namespaces, however the script ends.
 """
 
-from drivers.btrfs_quota import SWITCH_QUOTA
+from drivers.image_recipe import part
 
 _CONTAINER = r"""
 # An unprivileged container like a node's, and in it what its engine does to start one: an overlay as root, control
@@ -81,7 +81,7 @@ lxcfs_view() {
 """
 
 _DISKS = rf"""
-{SWITCH_QUOTA}
+{part("btrfs_quota")}
 filesystem() {{
   truncate -s 128M "$work/btrfs.img" && mkfs.btrfs --quiet "$work/btrfs.img" > /dev/null && mkdir "$work/btrfs" &&
     mount -t btrfs -o loop "$work/btrfs.img" "$work/btrfs" && btrfs subvolume create "$work/btrfs/one" > /dev/null &&

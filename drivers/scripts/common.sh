@@ -56,6 +56,7 @@ drop_container() { # lxcpath, name
     if [[ -e $dir/config ]]; then
         end_container "$1" "$2"
     fi
+    lift_disk_limit "$dir"
     drop_subvolume "$dir/rootfs"
     rm -rf -- "$dir"
 }
@@ -87,17 +88,23 @@ apparmor_config() {
     fi
 }
 
-# Start a container. When its engine is ready, docker.service or, on Kubernetes, containerd.service touches a file.
+# For a subshell that becomes a daemon: it must hold none of this script's files, neither locks nor output.
+hold_nothing() {
+    local fd
+    for fd in /proc/self/fd/*; do
+        fd=${fd##*/}
+        ((fd < 3)) || eval "exec $fd>&-"
+    done
+}
+
+# Start a container, with what this host, as it is now, has for it added to its config. When its engine is ready, docker.service or, on Kubernetes, containerd.service touches a file.
 start_container() { # lxcpath, name, rootfs
     local dir=$1/$2
     rm -f "$3/var/lib/carina/ready" "$dir/log"
+    { printf '%s\n' "$(<"$dir/config")" && limits_config "$dir"; } >"$dir/config.host" || fail 1 "no config"
     if ! (
-        # The daemon must hold none of this script's files: not its locks, nor its output.
-        for fd in /proc/self/fd/*; do
-            fd=${fd##*/}
-            ((fd < 3)) || eval "exec $fd>&-"
-        done
-        exec lxc-start -P "$1" -n "$2" -d -o "$dir/log" -l ERROR </dev/null >/dev/null 2>&1
+        hold_nothing
+        exec lxc-start -P "$1" -n "$2" -f "$dir/config.host" -d -o "$dir/log" -l ERROR </dev/null >/dev/null 2>&1
     ); then
         fail $NOT_STARTED "$(tail -c 1500 "$dir/log" 2>/dev/null)"
     fi

@@ -33,6 +33,7 @@ make_node() {
     tar --extract --touch --numeric-owner --same-permissions --directory "$new" || fail 1 "the node's files could not be written"
     rm "$new/whole" || fail 1 "the node's files were cut off" # else their sender was killed while sending
     apparmor_config >>"$new/config" || fail 1 "no config"
+    [[ ! -e $new/size ]] || limit_disk "$new" || fail 1 "no quota"
     touch "$new/stamp.json" # its time is the age of the node
     mv -T "$new" "$dir"
 }

@@ -8,7 +8,10 @@ drop_container "$nodes" ".new-$container"
 if [[ -e $nodes/$container ]]; then
     [[ ! -e $nodes/$container/config ]] || end_container "$nodes" "$container"
     mv -T "$nodes/$container" "$nodes/.gone-$container"
+    [[ ! -e $nodes/.gone-$container/size ]] || limited=yes
+    lift_disk_limit "$nodes/.gone-$container"
     drop_subvolume "$nodes/.gone-$container/rootfs"
     rm -rf -- "$nodes/.gone-$container"
 fi
+[[ -z ${limited:-} ]] || sweep_quotas
 rm -f "$nodes/.lock-$container"

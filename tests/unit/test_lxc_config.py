@@ -8,6 +8,7 @@ import pytest
 
 from domain.hosts import Host
 from domain.nodes import NodeFile, NodePlan, NodeRole, Segment, Stamp
+from domain.sizes import Size
 from drivers.lxc_config import archive, config_text, machine_id, owner_text, parse_stamp, stamp_text
 
 STAMP = Stamp("demo", "cluster-1", "node-1", "d" * 64)
@@ -87,3 +88,9 @@ def test_owner_is_the_same_for_another_image_and_another_for_another_node() -> N
     assert stamp_text(dataclasses.replace(STAMP, image="e" * 64)).startswith(owner_text(STAMP))
     assert not stamp_text(dataclasses.replace(STAMP, node_id="node-12")).startswith(owner_text(STAMP))
     assert not stamp_text(dataclasses.replace(STAMP, node_id="node")).startswith(owner_text(STAMP))
+
+
+def test_archive_brings_limits_only_to_a_node_with_a_size() -> None:
+    assert "size" not in members(PLAN, [])
+    limited = dataclasses.replace(PLAN, size=Size(memory_bytes=2**30))
+    assert b"lxc.cgroup2.memory.max = 1073741824\n" in members(limited, [])["size"][0]
