@@ -32,8 +32,9 @@ host_limits() { # key of the config
 # Nodes see and use as many CPUs as they have, and not all of them the first: each begins where its range of uids does.
 cpuset_config() { # node's directory, how many
     local text part cpu uid_base list=() chosen=() key=lxc.cgroup.cpuset.cpus
+    ! unified || key=lxc.cgroup2.cpuset.cpus
+    host_limits "$key" || return 0
     if unified; then
-        key=lxc.cgroup2.cpuset.cpus
         text=$(cat /sys/fs/cgroup/cpuset.cpus.effective 2>/dev/null) || return 0
     else
         text=$(cat /sys/fs/cgroup/cpuset/cpuset.cpus 2>/dev/null) || return 0
