@@ -33,7 +33,7 @@ from api.starter import TemporalStarter
 from api.tokens import AdminToken, digest
 from domain.clusters import COE_KUBERNETES
 from domain.errors import HostNotReady, ReleaseMissing
-from domain.hosts import HostState
+from domain.hosts import Host, HostState
 from domain.instance import Instance
 from drivers.fabric import LinuxFabric
 from drivers.hosts import LinuxHosts
@@ -86,17 +86,20 @@ def hosts_driver(settings: Settings, instance: Instance, shells: Shells) -> Linu
 
 
 def host_drivers(
-    settings: Settings, instance: Instance, shells: Shells
+    settings: Settings, instance: Instance, shells: Shells, local_host: Callable[[], Host | None] = lambda: None
 ) -> tuple[LxcNodes, LinuxFabric, LinuxHosts, NodeImages]:
-    """Return the drivers that work on hosts."""
+    """Return the drivers that work on hosts. On `local_host` images are built for the others."""
     nodes = LxcNodes(shells, ready_timeout_s=settings.node_ready_timeout_s)
-    images = NodeImages(shells, str(settings.cache), releases=Releases(Home(settings.home).releases))
+    releases = Releases(Home(settings.home).releases)
+    images = NodeImages(shells, str(settings.cache), releases=releases, builder=local_host)
     return nodes, LinuxFabric(instance, shells), hosts_driver(settings, instance, shells), images
 
 
-def real_drivers(settings: Settings, instance: Instance, shells: Shells) -> Drivers:
+def real_drivers(
+    settings: Settings, instance: Instance, shells: Shells, local_host: Callable[[], Host | None]
+) -> Drivers:
     """Return the drivers that people get."""
-    nodes, fabric, hosts, images = host_drivers(settings, instance, shells)
+    nodes, fabric, hosts, images = host_drivers(settings, instance, shells, local_host)
     pki = CertificatePki()
     orchestrators: tuple[Orchestrator, ...] = (Swarm(pki), Kubernetes(pki, shells))
     return Drivers(nodes, fabric, hosts, images, pki, {each.coe: each for each in orchestrators})
@@ -187,7 +190,11 @@ class Service:
 
     def drivers(self) -> Drivers:
         """Return drivers of their own, over the shells that all share."""
-        return real_drivers(self.settings, self.instance, self.shells)
+        return real_drivers(self.settings, self.instance, self.shells, self.local_host)
+
+    def local_host(self) -> Host | None:
+        """Return this machine as a host, None if it is none."""
+        return next((host for host in self.records.hosts() if host.local), None)
 
     def watch(self) -> Watch:
         """Return the loop that sees whether clusters are well. Its drivers are its own: silence must stop no worker."""

@@ -12,7 +12,7 @@ from_cache() { # digest
         return 0
     fi
     pool_has_room || exit $DISK_FULL
-    echo "what is in $cache is damaged, or grew on another base; building the node image anew"
+    echo "what is in $cache is damaged, or grew on another base: going without it"
     rm -f -- "$stream" "$stream.sha256"
     drop_subvolume "$new/rootfs"
     return 1
