@@ -26,6 +26,7 @@ from domain.errors import (
 API_VERSION = "1.0"
 _HTTP_BAD_REQUEST = 400
 _HTTP_SERVER_ERROR = 500
+_HTTP_BAD_GATEWAY = 502
 _FORESEEN: Mapping[int, type[CarinaError]] = {
     400: InvalidInput,
     401: Unauthorized,
@@ -100,7 +101,9 @@ def install(app: FastAPI) -> None:
 
 async def _on_carina_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, CarinaError)  # noqa: S101 - what the handler is registered for
-    if error.status >= _HTTP_SERVER_ERROR:
+    if error.status == _HTTP_BAD_GATEWAY:  # a host's doing: where in here it came out says nothing
+        _log.warning("http.host_failed", code=error.code, detail=error.detail)
+    elif error.status >= _HTTP_SERVER_ERROR:
         _log.error("http.error", code=error.code, detail=error.detail, exc_info=error)
     return error_response([error], request.scope)
 
