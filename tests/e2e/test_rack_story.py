@@ -1,0 +1,135 @@
+"""Clusters over several hosts, from the first `host add` to nothing left: the whole product, over real SSH."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from installation import Json, describe, until
+from racked import Racked, failed, page_at, racked, ready_members
+
+PORT = 18080
+
+
+@pytest.fixture(scope="module")
+async def bed() -> AsyncIterator[Racked]:
+    async with racked(3) as made:
+        yield made
+
+
+async def test_a_host_that_is_prepared_again_stays_as_it_was(bed: Racked) -> None:
+    [machine, *_] = bed.rack
+    before = machine.traces()
+    operation = await bed.task("rack1", "prepare")
+    assert operation["state"] == "succeeded", describe(operation)
+    assert machine.traces() == before
+    dry = bed.installation.carina(
+        "host", "add", "again", f"--address={machine.address}", f"--identity={machine.identity}",
+        f"--host-key={machine.host_key}", "--dry-run",
+    )  # fmt: skip
+    assert "nothing" in dry.stdout.lower(), dry.stdout
+    assert [host["name"] for host in bed.installation.get("/hosts")["hosts"]] == ["local", "rack1", "rack2", "rack3"]
+
+
+async def test_a_changed_host_key_is_refused(bed: Racked) -> None:
+    machine, other = bed.rack[0], bed.rack[1]
+    refused = bed.installation.carina(
+        "host", "add", "stranger", f"--address={machine.address}", f"--identity={machine.identity}",
+        f"--host-key={other.host_key}", "--no-wait", check=False,
+    )  # fmt: skip
+    assert refused.returncode != 0
+    assert "key" in refused.stderr
+
+
+async def test_the_life_of_a_swarm_over_three_hosts(bed: Racked) -> None:
+    carina = bed.installation
+    cluster = await carina.active("story", 3)
+    assert sorted(bed.spread(cluster)) == ["rack1", "rack2", "rack3"]
+    await _assert_lives(bed, cluster, 3)
+
+    await _publish(bed, cluster)
+    await carina.succeeded(carina.resize(cluster["id"], 4))
+    await _assert_lives(bed, cluster, 4)
+    await carina.succeeded(carina.resize(cluster["id"], 3))
+
+    await _reboot(bed, cluster)
+    await _drain(bed, cluster)
+    await _lose(bed, cluster)
+
+    await carina.deleted(cluster["id"])
+    for machine in bed.rack:
+        assert bed.left_on(machine, "story") == []
+
+
+async def _assert_lives(bed: Racked, cluster: Json, nodes: int) -> None:
+    """The native API answers at the published endpoint with all nodes ready; containers reach each other."""
+    cluster = bed.installation.cluster(cluster["id"])
+    assert (cluster["status"], cluster["node_count"], cluster["error"]) == ("active", nodes, None)
+    assert [found["works"] for found in cluster["capabilities"] if found["name"] == "fabric"] == [True]
+    [manager] = [node for node in bed.installation.nodes(cluster["id"]) if node["role"] == "manager"]
+    assert cluster["endpoint"].startswith(f"tcp://{bed.machine(manager['host']).address}:2")
+    await ready_members(bed, cluster, nodes)
+    await bed.assert_reach(cluster)
+
+
+async def _publish(bed: Racked, cluster: Json) -> None:
+    """A port of every host that has nodes leads to one of them, from the test machine's network."""
+    carina = bed.installation
+    for node in carina.nodes(cluster["id"]):
+        serve = f"echo {node['host']} > /index.html && exec httpd -f -p 8080 -h /"
+        bed.run_web(node, "front", "host", serve)
+    carina.carina("publish", "story", f"{PORT}:8080")
+    for machine in bed.rack:
+        assert page_at(machine.address, PORT) == machine.name
+    [listed] = carina.get(f"/clusters/{cluster['id']}/publications")["publications"]
+    assert sorted(listed["addresses"]) == sorted(f"{machine.address}:{PORT}" for machine in bed.rack)
+
+
+async def _reboot(bed: Racked, cluster: Json) -> None:
+    """A rebooted host brings its nodes, their addresses, their network and the published port back by itself."""
+    nodes = bed.installation.nodes(cluster["id"])
+    machine = bed.machine(nodes[1]["host"])
+    machine.reboot()
+    await ready_members(bed, cluster, 3)
+    assert [(node["address"], node["host"]) for node in bed.installation.nodes(cluster["id"])] == [
+        (node["address"], node["host"]) for node in nodes
+    ]
+    await until(lambda: _page_or_nothing(machine.address) == machine.name, 60, "the published port is back")
+    await _assert_lives(bed, cluster, 3)
+
+
+def _page_or_nothing(address: str) -> str:
+    try:
+        return page_at(address, PORT)
+    except httpx.TransportError:
+        return ""
+
+
+async def _drain(bed: Racked, cluster: Json) -> None:
+    """A worker's host is emptied; the manager's says why it can't be."""
+    nodes = bed.installation.nodes(cluster["id"])
+    manager = next(node for node in nodes if node["role"] == "manager")
+    worker = next(node for node in nodes if node["host"] != manager["host"])
+    operation = await bed.task(worker["host"], "drain")
+    assert operation["state"] == "succeeded", describe(operation)
+    assert worker["host"] not in bed.spread(cluster)
+    assert bed.left_on(bed.machine(worker["host"]), "story") == []
+    await _assert_lives(bed, cluster, 3)
+    assert "manager" in failed(await bed.task(manager["host"], "drain"))
+    for host in (worker["host"], manager["host"]):
+        bed.installation.carina("host", "uncordon", host)
+
+
+async def _lose(bed: Racked, cluster: Json) -> None:
+    """A dead host is removed by force: its nodes are replaced. It returns as a new host, and its leftovers go."""
+    manager, *workers = bed.installation.nodes(cluster["id"])
+    machine = bed.machine(next(node["host"] for node in workers if node["host"] != manager["host"]))
+    machine.power_off()
+    refused = bed.installation.carina("host", "remove", machine.name, "--yes", check=False)
+    assert refused.returncode != 0, refused.stdout
+    operation = await bed.task(machine.name, "remove", force=True)
+    assert operation["state"] == "succeeded", describe(operation)
+    assert machine.name not in bed.spread(cluster)
+    await _assert_lives(bed, cluster, 3)
+    machine.power_on()
+    bed.add([machine])
+    assert bed.left_on(machine, "story") == []
