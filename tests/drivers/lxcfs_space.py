@@ -17,7 +17,8 @@ from drivers.shell import LocalShell, Result
 
 _SETUP = """
 ! mountpoint -q /var/lib/lxcfs || umount --lazy /var/lib/lxcfs
-mount -t tmpfs -o mode=0755 tmpfs /run/lock
+mount -t tmpfs -o mode=0755 tmpfs /run
+mkdir /run/lock
 echo up
 sleep infinity & wait
 """
