@@ -14,7 +14,8 @@ The table's policy:
 - nodes of one cluster reach each other, on whatever hosts they are;
 - nothing else opens a connection to a node, but the host itself, and who comes in at a published port of the host;
 - nodes open no connection to the host, on any of its addresses, published ports included; they may ping it;
-- nodes open no connection to guarded networks, and send no VXLAN to anybody;
+- nodes open no connection to guarded networks, but to ask the host's own resolvers for names;
+- nodes send no VXLAN to the outside, where it would be taken for their host's;
 - what else nodes send to the outside is accepted, and masqueraded as the host;
 - a packet from a bridge has a source address of that bridge's subnet, or of its cluster's pods, or it is dropped;
 - VXLAN packets of a cluster are taken from hosts that carry its nodes, and from nobody else.
@@ -97,7 +98,7 @@ class LinuxFabric:
         await self._run(host, "fabric_keep", "publications", stdin=lines, what=f"Publishing ports of {host.name}")
 
     async def ensure_guarded(self, host: Host, networks: Sequence[str]) -> None:
-        """Keep the host's nodes from opening connections to these networks (CIDR); answers pass."""
+        """Keep the host's nodes from opening connections to these networks (CIDR); answers pass, and so does DNS."""
         lines = guarded_lines(networks)
         await self._run(host, "fabric_keep", "guarded", stdin=lines, what=f"Guarding networks from {host.name}'s nodes")
 

@@ -36,7 +36,7 @@ add_set() { # "set" or "map" and its name, type, elements
 # aliases, and from the state.
 apply_table() {
     local path name mark cluster cidr pods rules= line
-    local bridges= same= own= subnets= vnis= peers= published= opened= guarded=
+    local bridges= same= own= subnets= vnis= peers= published= opened= guarded= resolvers=
     local protocol port address node_port
     for path in /sys/class/net/"$prefix"-br*; do
         [[ -e $path/bridge ]] || continue
@@ -57,6 +57,12 @@ apply_table() {
         published+="$protocol . $port : $address . $node_port, " opened+="$address . $protocol . $node_port, "
     done <"$state/publications"
     [[ ! -e $state/guarded ]] || while read -r line; do guarded+="$line, "; done <"$state/guarded"
+    # Nodes ask the resolvers that the host asks.
+    for path in /etc/resolv.conf /run/systemd/resolve/resolv.conf; do
+        [[ ! -e $path ]] || while read -r mark line _; do
+            [[ $mark != nameserver || $line != *.*.*.* ]] || resolvers+="$line, "
+        done <"$path"
+    done
     add_set 'set bridges' 'type ifname' "$bridges"
     add_set 'set same' 'type ifname . ifname' "$same"
     add_set 'set own' 'type ifname . ipv4_addr; flags interval' "$own"
@@ -67,6 +73,7 @@ apply_table() {
     add_set 'map published' 'type inet_proto . inet_service : ipv4_addr . inet_service' "$published"
     add_set 'set opened' 'type ipv4_addr . inet_proto . inet_service' "$opened"
     add_set 'set guarded' 'type ipv4_addr; flags interval; auto-merge' "$guarded"
+    add_set 'set resolvers' 'type ipv4_addr' "$resolvers"
     nft -f - <<RULES
 table inet $table
 delete table inet $table
@@ -107,6 +114,7 @@ table inet $table {
   chain outwards {
     udp dport 4789 drop
     ct state established,related accept
+    meta l4proto { tcp, udp } th dport 53 ip daddr @resolvers accept
     ip daddr @guarded drop
   }
   chain postrouting {

@@ -154,6 +154,18 @@ async def test_nodes_open_no_connection_to_what_is_guarded(street: Street) -> No
     assert street.ask(street.host, "192.0.2.2", 8080, node) == "192.0.2.1"
 
 
+async def test_nodes_ask_the_hosts_resolvers_even_where_those_are_guarded(street: Street) -> None:
+    node = street.host.nodes[NODE]
+    for port in (53, 54):
+        street.outside.echo(port=port)
+    await street.host.box.bash(
+        "printf 'nameserver 127.0.0.53\\nnameserver ::1\\nnameserver 192.0.2.2\\n' > /etc/resolv.conf"
+    )
+    await street.guard("192.0.2.0/24")
+    assert street.host.sends(node, "192.0.2.2", 100, port=53)
+    assert not street.host.sends(node, "192.0.2.2", 100, port=54)
+
+
 async def test_ports_and_guards_wait_for_the_first_segment(street: Street) -> None:
     fabric, host = street.host.fabric, street.host.host
     for each in (WEB, SHOP):
