@@ -83,16 +83,19 @@ def check_host_name(name: str, *, field: str = "name") -> str:
 
 def check_address(address: str, *, field: str = "address") -> str:
     """Return an IPv4 or IPv6 address, or a DNS name, in its one spelling, else raise `InvalidInput`."""
-    if address.lower() == LOCAL:
+    name = address.removesuffix(".").lower()
+    try:
+        found = ipaddress.ip_address(address.replace("%", " "))  # an interface's name means something here only
+    except ValueError:
+        found = None
+    if name in {LOCAL, "localhost"} or (found is not None and found.is_loopback):
         raise InvalidInput(
-            "The machine that Carina runs on is a host already.",
+            f"{_shown(address)} is the machine that Carina runs on, which is a host already.",
             field=field,
             remedy="Send another machine's IP address or DNS name.",
         )
-    try:
-        return str(ipaddress.ip_address(address.replace("%", " ")))  # an interface's name means something here only
-    except ValueError:
-        name = address.removesuffix(".").lower()
+    if found is not None:
+        return str(found)
     labels = name.split(".")
     if len(name) > _MAX_DNS_CHARS or labels[-1].isdigit() or not all(_LABEL.fullmatch(label) for label in labels):
         raise InvalidInput(
