@@ -1,10 +1,6 @@
-"""The service in the background: started, followed until it is ready, and taken down again."""
+"""The service in the background: started, and followed until it is ready."""
 
-import asyncio
 import http.client
-import os
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,17 +10,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from domain.errors import StepFailed, Unavailable
-from domain.hosts import Host
 from domain.operations import OPEN_STATES, STEP_TITLES, OperationState, StepState
 from worker.home import Home
-from worker.ports import release_ports
 from worker.settings import Settings
 
 if TYPE_CHECKING:
     from store.views import StepView
 
 _START_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.05
 
 
@@ -123,48 +116,3 @@ def _tell(step: "StepView", told: set[tuple[str, str | None, int, StepState]]) -
 
 def _say(what: str, since: float) -> None:
     typer.echo(f"  ok     {what} ({time.monotonic() - since:.1f} s)")
-
-
-async def take_down(settings: Settings, *, purge: bool) -> None:
-    """Stop the service, then its nodes, and remove what the instance has on this machine.
-
-    What clusters are stays in the home: the next `carinad up` brings them back. With `purge` the home goes too.
-    """
-    if not (settings.home / "instance.json").exists():
-        typer.echo(f"Nothing to do: {settings.home} is no home of Carina.")
-        return
-    home = Home(settings.home)
-    await asyncio.to_thread(_stop_service, home)
-    await _clear_host(settings, home, purge=purge)
-    if purge:
-        release_ports(home.identity().prefix)
-        await asyncio.to_thread(shutil.rmtree, settings.home)
-        typer.echo(f"Removed {settings.home}.")
-
-
-def _stop_service(home: Home) -> None:
-    pid = home.running_pid()
-    if not pid:
-        return
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_TIMEOUT_S
-    while home.running_pid() is not None:
-        if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-            deadline = time.monotonic() + _STOP_TIMEOUT_S
-        time.sleep(_POLL_S)
-    typer.echo("Stopped the service.")
-
-
-async def _clear_host(settings: Settings, home: Home, *, purge: bool) -> None:
-    from drivers.shell import shell_of  # noqa: PLC0415 - drivers take a while to import
-    from worker.logs import configure_logs  # noqa: PLC0415
-    from worker.wiring import host_drivers  # noqa: PLC0415
-
-    configure_logs("warning")
-    host = Host(id="", name="local", address="local", root=str(home.host_root))
-    nodes, fabric, hosts, _ = host_drivers(settings, home.identity().instance, shell_of)
-    await nodes.stop_all(host)
-    await fabric.remove_all(host)
-    await hosts.release(host, purge=purge)
-    typer.echo("Stopped the nodes; took bridges, rules and mounts off this machine.")

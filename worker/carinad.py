@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.errors import CarinaError
+from worker.home import Home
 from worker.release_command import release
 from worker.settings import Settings
 
@@ -72,11 +73,25 @@ def worker(home: HomeOption = None) -> None:
 def down(
     home: HomeOption = None,
     purge: Annotated[bool, typer.Option("--purge", help="Remove the instance's data too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Purge even if other hosts are forgotten by that.")] = False,
 ) -> None:
-    """Stop the service and its nodes, and take its bridges, rules and mounts off this machine."""
-    from worker.background import take_down  # noqa: PLC0415
+    """Stop the service and its nodes, and take its bridges, rules and mounts off this machine.
 
-    asyncio.run(take_down(_settings(home=home), purge=purge))
+    Other hosts are left alone: their nodes go on running.
+    """
+    from worker.down import take_down  # noqa: PLC0415
+
+    asyncio.run(take_down(_settings(home=home), purge=purge, force=force))
+
+
+@app.command(name="ssh-key")
+def ssh_key(home: HomeOption = None) -> None:
+    """Print the public key with which the service logs in to hosts, for their authorized_keys."""
+    from drivers.ssh_identity import ensure_identity, public_path  # noqa: PLC0415
+    from worker.reach import own_identity  # noqa: PLC0415
+
+    path = ensure_identity(own_identity(Home(_settings(home=home).home).path), comment="carina")
+    typer.echo(public_path(path).read_text().strip())
 
 
 @app.command()
