@@ -58,10 +58,12 @@ class Hosts:
         response = self._connection.send("POST", "/hosts", body=wanted)
         return Accepted(cast("Host", document_of(response)), operation_of(response))
 
-    def change(self, host_id: str, task: str, *, force: bool = False) -> Accepted[Host]:
-        """Ask for a task on the host: cordon, uncordon, drain, prepare or remove."""
+    def change(self, host_id: str, task: str, *, force: bool = False, host_key: str | None = None) -> Accepted[Host]:
+        """Ask for a task on the host: cordon, uncordon, drain, prepare (with a new host key, if given) or remove."""
         body: dict[str, object] = {"type": task}
         if force:
             body["input"] = {"force": True}
+        if host_key is not None:
+            body["input"] = {"host_key": host_key}
         response = self._connection.send("POST", f"/hosts/{part(host_id)}/tasks", body=body)
         return Accepted(cast("Host", document_of(response)), operation_of(response))

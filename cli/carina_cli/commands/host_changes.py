@@ -11,6 +11,7 @@ from carina_cli.config import DEFAULT_ENDPOINT
 from carina_cli.confirming import confirmed
 from carina_cli.describing_hosts import host_summary, print_report
 from carina_cli.errors import CliError, UsageMistake
+from carina_cli.host_keys import read_key
 from carina_cli.host_shapes import Host, NewHost
 from carina_cli.options import EndpointOption, HostArgument, OutputOption, TimeoutOption, WaitOption, YesOption, connect
 from carina_cli.output import Format, print_json, print_lines, took
@@ -120,13 +121,25 @@ def add_host(  # noqa: PLR0913 - a parameter for each option
 def prepare_host(
     name: HostArgument,
     *,
+    host_key: Annotated[
+        str | None,
+        typer.Option(
+            "--host-key",
+            metavar="KEY|FILE|-",
+            help="The public key that the host has now, as after a new installation: it is confirmed by this.",
+        ),
+    ] = None,
     wait: WaitOption = True,
     timeout: TimeoutOption = HOST_TIMEOUT_S,
     endpoint: EndpointOption = DEFAULT_ENDPOINT,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Measure a host and prepare it again. Where nothing has gone missing, nothing is changed."""
-    _change(name, "prepare", "Preparing {}", wait=wait, timeout_s=timeout, endpoint=endpoint, output=output)
+    key = None if host_key is None else read_key(host_key)
+    with connect(endpoint) as client:
+        found, operation_id = client.hosts.change(client.hosts.find(name)["id"], "prepare", host_key=key)
+        heading = f"Preparing {found['name']}"
+        _finish(client, found, operation_id, heading, wait=wait, timeout_s=timeout, output=output)
 
 
 def drain_host(
@@ -138,7 +151,10 @@ def drain_host(
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Cordon a host and move its nodes off: new ones are made elsewhere first. What can't be moved is named."""
-    _change(name, "drain", "Draining {}", wait=wait, timeout_s=timeout, endpoint=endpoint, output=output)
+    with connect(endpoint) as client:
+        found, operation_id = client.hosts.change(client.hosts.find(name)["id"], "drain")
+        heading = f"Draining {found['name']}"
+        _finish(client, found, operation_id, heading, wait=wait, timeout_s=timeout, output=output)
 
 
 def remove_host(
@@ -168,13 +184,6 @@ def remove_host(
         print_json({**found, "state": "removed", "operation_id": None})
     else:
         print_lines([f"{found['name']} is removed, in {took(operation)}"])
-
-
-def _change(name: str, task: str, heading: str, *, wait: bool, timeout_s: float, endpoint: str, output: Format) -> None:
-    with connect(endpoint) as client:
-        found, operation_id = client.hosts.change(client.hosts.find(name)["id"], task)
-        said = heading.format(found["name"])
-        _finish(client, found, operation_id, said, wait=wait, timeout_s=timeout_s, output=output)
 
 
 def _finish(

@@ -210,6 +210,17 @@ def test_each_task_is_sent_for_the_host(carina: Carina, service: FakeService, ta
     assert "rack1" in ran.out
 
 
+def test_a_host_that_was_installed_anew_is_prepared_with_its_key(
+    carina: Carina, service: FakeService, tmp_path: Path
+) -> None:
+    file = tmp_path / "key.pub"
+    file.write_text(f"{HOST_KEY} root@rack1\n")
+    assert carina("host", "prepare", "rack1", "--host-key", str(file)).code == 0
+    [(_, _, _, body)] = service.sent("POST", f"/hosts/{RACK1_ID}/tasks")
+    assert body == {"type": "prepare", "input": {"host_key": HOST_KEY}}
+    assert carina("host", "prepare", "rack1", "--host-key", str(tmp_path / "none")).code == 3
+
+
 def test_a_forced_removal_asks_first(carina: Carina, service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert carina("host", "remove", "rack1", "--force").code == 2
