@@ -130,7 +130,7 @@ class LinuxHosts:
 
     async def _provide(self, shell: Shell, host: Host) -> tuple[Provided, Surroundings]:
         """Give the host what it lacks, and return what its claim is decided upon. One round trip."""
-        steps = [*provision_steps(host.name), self._claims.reading(host)]
+        steps = [*provision_steps(host.name, builds=host.local), self._claims.reading(host)]
         try:
             *outputs, read = await run_steps(shell, steps, timeout_s=PROVISION_TIMEOUT_S)
         except ScriptFailed as failure:
@@ -158,7 +158,7 @@ class LinuxHosts:
         args = (unit, unit_text(self._instance, host).rstrip("\n"), f"{host.root}/state/boot.sh")
         *outputs, read, made, boot = await self._steps(
             shell,
-            *provision_steps(host.name, dry=True),
+            *provision_steps(host.name, builds=host.local, dry=True),
             self._claims.reading(host),
             self._pool(host, dry=True),
             Step(

@@ -11,7 +11,7 @@ from drivers.kernel_checks import CAP_CGROUP2, cgroup_version, kernel_checks, la
 from drivers.network_checks import host_address, lowest_mtu, network_checks
 from drivers.probe import FACTS
 from drivers.probe_trials import TRIALS
-from drivers.requirements import COMMANDS, COMMANDS_WITH_APPARMOR, COMMANDS_WITH_MODULES, SYSCTLS
+from drivers.requirements import COMMANDS, COMMANDS_TO_BUILD, COMMANDS_WITH_APPARMOR, COMMANDS_WITH_MODULES, SYSCTLS
 from drivers.shell import Shell
 from drivers.system_checks import system_checks
 
@@ -27,7 +27,7 @@ async def measure(shell: Shell, instance: Instance, host: Host, *, now_s: float)
 
 async def gather(shell: Shell, instance: Instance, host: Host) -> Mapping[str, str]:
     """Return the facts of a host, by name. What it makes for that goes again. Raises `CommandFailed`."""
-    commands = [*COMMANDS, *COMMANDS_WITH_APPARMOR, *COMMANDS_WITH_MODULES]
+    commands = [*COMMANDS, *COMMANDS_WITH_APPARMOR, *COMMANDS_WITH_MODULES, *(COMMANDS_TO_BUILD if host.local else ())]
     wanted = [*(f"command {name}" for name in commands), *(f"sysctl {name}" for name in SYSCTLS)]
     result = await shell.run(
         FACTS,
@@ -50,7 +50,7 @@ def judge(facts: Mapping[str, str], instance: Instance, *, now_s: float, took_s:
     able = {
         CAP_ESP: facts.get("try.esp") == "ok",
         CAP_IPVS: bool(facts.get("ipvs")),
-        CAP_APPARMOR: bool(facts.get("apparmor")),
+        CAP_APPARMOR: bool(facts.get("apparmor")) and bool(facts.get("apparmor.loads")),
         CAP_LXCFS: lxcfs_works(facts),
         CAP_QUOTA: quotas_work(facts),
         CAP_LIMITS: not lacking_controllers(facts),

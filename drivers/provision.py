@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.errors import CarinaError, HostNotReady
-from drivers.requirements import COMMANDS, COMMANDS_WITH_APPARMOR, COMMANDS_WITH_MODULES, MODULES, SYSCTLS
+from drivers.requirements import (
+    COMMANDS,
+    COMMANDS_TO_BUILD,
+    COMMANDS_WITH_APPARMOR,
+    COMMANDS_WITH_MODULES,
+    MODULES,
+    SYSCTLS,
+)
 from drivers.shell import ScriptFailed, Shell
 from drivers.steps import Step, run_steps
 
@@ -104,13 +111,17 @@ class Provided:
     modules: Sequence[str]
 
 
-def provision_steps(host: str, *, dry: bool = False, sysctls: Mapping[str, int] = SYSCTLS) -> list[Step]:
+def provision_steps(
+    host: str, *, builds: bool = False, dry: bool = False, sysctls: Mapping[str, int] = SYSCTLS
+) -> list[Step]:
     """Return the steps that install missing packages, load kernel modules and raise kernel settings, none ever lowered.
 
-    Settings and modules are kept for the next boot where the host has the directories for that. `dry` steps change
-    nothing. Read what they write with `provided`, and their failures with `lacking`.
+    Settings and modules are kept for the next boot where the host has the directories for that. On a host that `builds`
+    node images there is what that takes; `dry` steps change nothing. Read what they write with `provided`, and their
+    failures with `lacking`.
     """
-    needed = [f"always {command} {package}" for command, package in COMMANDS.items()]
+    always = {**COMMANDS, **(COMMANDS_TO_BUILD if builds else {})}
+    needed = [f"always {command} {package}" for command, package in always.items()]
     needed += [f"apparmor {command} {package}" for command, package in COMMANDS_WITH_APPARMOR.items()]
     needed += [f"modules {command} {package}" for command, package in COMMANDS_WITH_MODULES.items()]
     mode = _TELL if dry else _DO

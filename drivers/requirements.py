@@ -7,12 +7,14 @@ COMMANDS: Mapping[str, str] = {
     "lxc-start": "lxc",
     "lxcfs": "lxcfs",
     "mkfs.btrfs": "btrfs-progs",
-    "mmdebstrap": "mmdebstrap",
     "newuidmap": "uidmap",
     "nft": "nftables",
     "zstd": "zstd",
 }
 """Commands that are run on each host, and the Debian package that has them."""
+
+COMMANDS_TO_BUILD: Mapping[str, str] = {"mmdebstrap": "mmdebstrap"}
+"""What the machine needs besides that builds node images: the local host. Others are sent them."""
 
 COMMANDS_WITH_APPARMOR: Mapping[str, str] = {"apparmor_parser": "apparmor"}
 """What a host needs besides if its kernel enforces AppArmor: LXC loads a profile for each node."""

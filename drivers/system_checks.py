@@ -2,7 +2,7 @@
 
 from domain.hosts import Check, CheckState
 from drivers.kernel_checks import Facts
-from drivers.requirements import COMMANDS, COMMANDS_WITH_APPARMOR, COMMANDS_WITH_MODULES, SYSCTLS
+from drivers.requirements import COMMANDS, COMMANDS_TO_BUILD, COMMANDS_WITH_APPARMOR, COMMANDS_WITH_MODULES, SYSCTLS
 
 OK, DEGRADED, MISSING = CheckState.OK, CheckState.DEGRADED, CheckState.MISSING
 _LEAST_LXC = 5
@@ -32,7 +32,8 @@ def _root(facts: Facts) -> Check:
 
 
 def _packages(facts: Facts) -> Check:
-    wanted = dict(COMMANDS)
+    # What nobody has looked for is not needed there.
+    wanted = {**COMMANDS, **{name: of for name, of in COMMANDS_TO_BUILD.items() if f"command.{name}" in facts}}
     if facts.get("apparmor"):
         wanted |= COMMANDS_WITH_APPARMOR
     if facts.get("modules"):

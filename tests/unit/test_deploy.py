@@ -111,9 +111,15 @@ def test_what_the_images_copy_exists_and_is_sent() -> None:
 
 
 def test_the_images_have_the_packages_of_a_host() -> None:
-    from drivers.requirements import COMMANDS, COMMANDS_WITH_APPARMOR, COMMANDS_WITH_MODULES  # noqa: PLC0415
+    from drivers.requirements import (  # noqa: PLC0415
+        COMMANDS,
+        COMMANDS_TO_BUILD,
+        COMMANDS_WITH_APPARMOR,
+        COMMANDS_WITH_MODULES,
+    )
 
-    needed = {*COMMANDS.values(), *COMMANDS_WITH_APPARMOR.values(), *COMMANDS_WITH_MODULES.values()}
+    tables = (COMMANDS, COMMANDS_TO_BUILD, COMMANDS_WITH_APPARMOR, COMMANDS_WITH_MODULES)
+    needed = {package for table in tables for package in table.values()}
     install = next(words for words in instructions() if "apt-get" in words)
     assert needed <= set(install)
 

@@ -55,7 +55,7 @@ def test_what_carina_can_install_or_raise_is_degraded_with_the_command_that_does
     found = report(FRESH_DEBIAN_13)
     assert found.fit
     assert check("packages", FRESH_DEBIAN_13).remedy == (
-        "apt-get install --no-install-recommends lxc lxcfs btrfs-progs mmdebstrap uidmap nftables zstd"
+        "apt-get install --no-install-recommends lxc lxcfs btrfs-progs uidmap nftables zstd mmdebstrap"
     )
     assert check("kernel settings", FRESH_DEBIAN_13).remedy == (
         "sysctl -w net.ipv4.ip_forward=1 kernel.keys.maxkeys=20000"
@@ -158,6 +158,11 @@ def test_clocks_half_a_minute_apart_are_noticed(now_s: float, state: CheckState)
 )
 def test_a_lacking_controller_is_noticed(version: str, controllers: str, state: CheckState) -> None:
     assert check("cgroups", DEBIAN_13 | {"cgroup.type": version, "cgroup.v2": controllers}).state is state
+
+
+def test_apparmor_without_a_way_to_load_profiles_is_degraded() -> None:
+    assert check("AppArmor", DEBIAN_13, apparmor__loads="").state is CheckState.DEGRADED
+    assert CAP_APPARMOR not in report(DEBIAN_13, apparmor__loads="").capabilities
 
 
 def test_what_a_host_has_and_what_is_free_of_it_are_told() -> None:
