@@ -39,7 +39,7 @@ class MoveActivities:
                 ended, error = await asyncio.to_thread(self._records.operation_ended, move)
                 open_moves += not ended
                 if error is not None and move not in told:
-                    note(f"The move {move} failed: {error.detail}")
+                    note(f"The move {move} failed: {error.detail.rstrip('.')}.")
                     told.add(move)
             if not open_moves and not awaited:
                 return

@@ -159,5 +159,5 @@ def _why_here(node: NodeRow, cluster: ClusterRow, failure: ErrorRecord | None) -
         )
     if failure is not None:
         remedy = f" {failure.remedy}" if failure.remedy else ""
-        return f"{node.name} could not be replaced: {failure.detail}{remedy}"
+        return f"{node.name} could not be replaced: {failure.detail.rstrip('.')}.{remedy}"
     return f"{node.name} was not moved, because its cluster {cluster.name!r} was being changed: try again."
