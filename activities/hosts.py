@@ -8,6 +8,7 @@ from temporalio import activity
 
 from activities.hosts_at_once import Part, converge
 from activities.inputs import HostStep
+from activities.notes import note
 from activities.ports import Fabric, Hosts, Images, Records
 from domain.clusters import SWARM
 from domain.errors import HostNotReady
@@ -46,7 +47,9 @@ class HostActivities:
         host = await asyncio.to_thread(self._records.host, step.host_id)
         await asyncio.to_thread(self._records.record_host, replace(host, state=HostState.PREPARING), None)
         network = await asyncio.to_thread(self._network_of_others, host)
-        claim = await self._hosts.ensure_prepared(host, network)
+        changes: list[str] = []
+        claim = await self._hosts.ensure_prepared(host, network, tell=changes.append)
+        note(f"Had to {'; '.join(changes)}." if changes else "Nothing had to be changed.")
         network = await asyncio.to_thread(self._network_of_others, host)
         if network is not None and claim.network != network:
             raise HostNotReady(

@@ -121,10 +121,13 @@ class Hosts(Protocol):
         """Say what the host can do, by trying where that is possible. Changes nothing that lasts."""
         ...
 
-    async def ensure_prepared(self, host: Host, network: str | None = None) -> Claim:
+    async def ensure_prepared(
+        self, host: Host, network: str | None = None, *, tell: Callable[[str], None] | None = None
+    ) -> Claim:
         """Prepare the host: packages, sysctls, claim, storage pool, what brings nodes back after a reboot.
 
-        Returns what is claimed. `network` asks for that node network and no other: that of the hosts before it.
+        Returns what is claimed. `network` asks for that node network and no other: that of the hosts before it. `tell`
+        is told of each change in words, such as "install the package lxc".
         """
         ...
 

@@ -1,7 +1,7 @@
 """Hosts: measured, prepared, and given back."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -86,12 +86,14 @@ class LinuxHosts:
             *boot_changes(boot),
         ]
 
-    async def ensure_prepared(self, host: Host, network: str | None = None) -> Claim:
+    async def ensure_prepared(
+        self, host: Host, network: str | None = None, *, tell: Callable[[str], None] | None = None
+    ) -> Claim:
         """Prepare the host: packages, kernel modules and settings, claim, storage pool, what runs at boot.
 
-        Three round trips; what is there already is left as it is, and what was changed is logged. Returns what is
-        claimed, in `network` if one is given. The firewall's table comes with the first bridge. Raises `HostNotReady`,
-        `NoAddressLeft`, `DiskFull`, `CommandFailed`.
+        Three round trips; what is there already is left as it is. What was changed is logged, and told in the words of
+        `preview`. Returns what is claimed, in `network` if one is given. The firewall's table comes with the first
+        bridge. Raises `HostNotReady`, `NoAddressLeft`, `DiskFull`, `CommandFailed`.
         """
         log = structlog.get_logger().bind(host=host.name)
         shell = self._shells(host)
@@ -100,7 +102,18 @@ class LinuxHosts:
         _log_each(log, "host.setting_raised", "setting", done.sysctls)
         _log_each(log, "host.module_kept_for_boot", "module", done.modules)
         claim, pool = await self._claim(shell, host, network, seen)
-        _log_each(log, "host.kept_for_boot", "path", await ensure_boot(shell, self._instance, host))
+        kept = await ensure_boot(shell, self._instance, host)
+        _log_each(log, "host.kept_for_boot", "path", kept)
+        held = self._claims.held(seen)
+        changes = [
+            *provision_changes(done),
+            *claim_change(held.claim if held else None, claim),
+            *pool_changes(pool, host),
+            *boot_changes(kept),
+        ]
+        if tell is not None:
+            for change in changes:
+                tell(change)
         log.info(
             "host.prepared", network=claim.network, uid_first=claim.uid_first, pool_made=bool(pool.made),
             pool_mounted=pool.mounted,

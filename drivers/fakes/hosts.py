@@ -1,6 +1,6 @@
 """Hosts that are only remembered."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from domain.allocation import UIDS_PER_NODE, choose_claim
@@ -35,7 +35,9 @@ class FakeHosts:
         """Return what is said of the host."""
         return self.reports.get(host.name, self.report)
 
-    async def ensure_prepared(self, host: Host, network: str | None = None) -> Claim:
+    async def ensure_prepared(
+        self, host: Host, network: str | None = None, *, tell: Callable[[str], None] | None = None
+    ) -> Claim:
         """Return the claim that the host has, the instance's own, or a new one apart from all others.
 
         A new one is of `network`, if one is given.
@@ -46,6 +48,8 @@ class FakeHosts:
         if held is None:
             held = _choose(list(claims.values()))
             held = held if network is None else replace(held, network=network)
+            if tell is not None:
+                tell(f"claim the network {held.network} for nodes")
         claims[self._instance.prefix] = held
         return held
 

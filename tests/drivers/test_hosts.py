@@ -352,8 +352,13 @@ async def test_a_preview_says_what_preparing_does_and_changes_nothing(machine: S
     )
     for sentence in expected:
         assert [change for change in changes if change.startswith(sentence)], (sentence, changes)
-    await hosts.ensure_prepared(host())
+    told: list[str] = []
+    await hosts.ensure_prepared(host(), tell=told.append)
+    assert set(told) >= set(changes)
     assert (await hosts.preview(host()))[1] == []
+    told.clear()
+    await hosts.ensure_prepared(host(), tell=told.append)
+    assert told == []
     await machine.bash("umount /var/tmp/talf/pool")
     assert (await hosts.preview(host()))[1] == ["mount the storage pool at /var/tmp/talf/pool"]
 

@@ -19,6 +19,8 @@ async def test_a_new_host_is_prepared_measured_and_opened(bed: Bed) -> None:
     ready = bed.records.host(host.id)
     assert (ready.state, ready.image, ready.mtu, ready.capabilities) == (HostState.READY, DIGEST, 9000, {CAP_ESP})
     assert ready.claim is not None
+    [prepared] = steps_named(operation, "ensure_host")
+    assert prepared.note == f"Had to claim the network {ready.claim.network} for nodes."
     assert {step.host for step in operation.steps if step.name in {"ensure_host", "measure_host"}} == {"metal"}
 
 
@@ -56,6 +58,7 @@ async def test_preparing_a_host_again_brings_its_networks_and_nodes_back(bed: Be
     bed.fabric.segments.clear()
     operation = await bed.run(bed.outbox.accept_prepare_host(bed.ready_host().id))
     assert operation.state is OperationState.SUCCEEDED
+    assert [step.note for step in steps_named(operation, "ensure_host")] == ["Nothing had to be changed."]
     assert len(bed.nodes.running) == 2
     assert len(bed.fabric.segments) == 1
     assert {step.node for step in steps_named(operation, "ensure_node")} == {"demo-1", "demo-2"}
