@@ -54,7 +54,7 @@ def step_line(step: Step) -> str:
     """Return an attempt of a step as a line: state, title, node, seconds, why it failed if it did, and its note."""
     seconds = seconds_between(step["started_at"], step["ended_at"]) or 0.0
     where = step["node"] or step["host"] or ""
-    line = f"  {_MARKS.get(step['state'], step['state']):<7}{step['title']:<40} {where:<20} {seconds:>7.2f} s"
+    line = f"  {_MARKS.get(step['state'], step['state']):<7}{step['title']:<48} {where:<20} {seconds:>7.2f} s"
     if step["attempt"] > 1:
         line += f"  attempt {step['attempt']}"
     error = step["error"]
