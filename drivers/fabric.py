@@ -12,9 +12,11 @@ the gateway of its own nodes, at the same address.
 The table's policy:
 
 - nodes of one cluster reach each other, on whatever hosts they are;
-- nothing else opens a connection to a node, but the host itself, and who comes in at a published port of the host;
+- nothing else opens a connection to a node, but the host itself, who comes in at a published port of the host, and, on
+  another host than Carina's own that is reached directly, whoever has a route, unless it is a node;
 - nodes open no connection to the host, on any of its addresses, published ports included; they may ping it;
 - nodes open no connection to guarded networks, but to ask the host's own resolvers for names;
+- nodes send nothing by way of the outside to the network that nodes' addresses are of;
 - nodes send no VXLAN to the outside, where it would be taken for their host's;
 - what else nodes send to the outside is accepted, and masqueraded as the host;
 - a packet from a bridge has a source address of that bridge's subnet, or of its cluster's pods, or it is dropped;

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 
 from domain.errors import HostNotReady
-from domain.hosts import Host
+from domain.hosts import Endpoint, Host
 from domain.nodes import Neighbour, Segment, hardware_address
 from domain.publications import Publication
 
@@ -21,6 +21,10 @@ def segment_lines(host: Host, segment: Segment, neighbours: Sequence[Neighbour])
         f"mac {hardware_address(segment.gateway)}",
         f"mtu {segment.mtu}",
     ]
+    if host.claim is not None:
+        lines.append(f"network {ipaddress.IPv4Network(host.claim.network)}")
+    if host.endpoint is Endpoint.DIRECT and not host.local:
+        lines.append("direct")
     if neighbours:
         own = _fabric_address(host.fabric_address, f"{host.name}, which has nodes in {segment.cidr},")
         lines.append(f"vxlan {segment.vni} {own}")

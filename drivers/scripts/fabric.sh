@@ -1,7 +1,8 @@
 # The host's part of clusters' networks, made from what stands in $root/state. Expects $root and $prefix.
 #
-# state/segments/<bridge>, a setting a line: alias, address, mac, mtu; and where nodes are on other hosts, "vxlan" with
-# the VNI and the host's own address, and a "neighbour" for each, with its address, its MAC and its host's address.
+# state/segments/<bridge>, a setting a line: alias, address, mac, mtu; "network", the instance's for nodes; "direct" where
+# there is a route to the nodes; and where nodes are on other hosts, "vxlan" with the VNI and the host's own address, and
+# a "neighbour" for each, with its address, its MAC and its host's address.
 # state/publications: protocol, host port, node's address, node's port. state/guarded: a network a line.
 state=$root/state
 table=carina_$prefix
@@ -36,7 +37,7 @@ add_set() { # "set" or "map" and its name, type, elements
 # aliases, and from the state.
 apply_table() {
     local path name mark cluster cidr pods rules= line
-    local bridges= same= own= subnets= vnis= peers= published= opened= guarded= resolvers=
+    local bridges= same= own= subnets= vnis= peers= published= opened= guarded= resolvers= direct= networks=
     local protocol port address node_port
     for path in /sys/class/net/"$prefix"-br*; do
         [[ -e $path/bridge ]] || continue
@@ -51,7 +52,7 @@ apply_table() {
         return
     fi
     for path in "$state"/segments/"$prefix"-br*; do
-        [[ ! -e $path ]] || read_peers "$path"
+        [[ ! -e $path ]] || read_kept "$path"
     done
     [[ ! -e $state/publications ]] || while read -r protocol port address node_port; do
         published+="$protocol . $port : $address . $node_port, " opened+="$address . $protocol . $node_port, "
@@ -73,6 +74,8 @@ apply_table() {
     add_set 'map published' 'type inet_proto . inet_service : ipv4_addr . inet_service' "$published"
     add_set 'set opened' 'type ipv4_addr . inet_proto . inet_service' "$opened"
     add_set 'set guarded' 'type ipv4_addr; flags interval; auto-merge' "$guarded"
+    add_set 'set networks' 'type ipv4_addr; flags interval; auto-merge' "$networks"
+    add_set 'set direct' 'type ifname' "$direct"
     add_set 'set resolvers' 'type ipv4_addr' "$resolvers"
     nft -f - <<RULES
 table inet $table
@@ -109,11 +112,13 @@ table inet $table {
     meta l4proto { tcp, udp } ct direction original ct status dnat ip daddr . meta l4proto . th dport != @opened drop
     ct state established,related accept
     iifname != @bridges ct status dnat ip daddr . meta l4proto . th dport @opened accept
+    iifname != @bridges oifname @direct accept
     drop
   }
   chain outwards {
     udp dport 4789 drop
     ct state established,related accept
+    ip daddr @networks drop
     meta l4proto { tcp, udp } th dport 53 ip daddr @resolvers accept
     ip daddr @guarded drop
   }
@@ -125,14 +130,16 @@ table inet $table {
 RULES
 }
 
-# Add what a segment's file says to $vnis and $peers.
-read_peers() { # file
+# Add what a segment's file says to $vnis, $peers, $networks and $direct.
+read_kept() { # file
     local key first second third vni=
     local -A hosts=()
     while read -r key first second third; do
         case $key in
             vxlan) vni=$first ;;
             neighbour) hosts[$third]=1 ;;
+            network) networks+="$first, " ;;
+            direct) direct+="\"${1##*/}\", " ;;
         esac
     done <"$1"
     [[ -n $vni ]] || return 0

@@ -3,12 +3,13 @@
 import asyncio
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from fabric_help import Machine, segment, wired
 from sandbox import _PYTHON
 
+from domain.hosts import Claim, Endpoint
 from domain.publications import Protocol, Publication
 
 WEB, SHOP = segment(0), segment(1)
@@ -152,6 +153,23 @@ async def test_nodes_open_no_connection_to_what_is_guarded(street: Street) -> No
     assert street.ask(street.outside, "192.0.2.1", 80) == "192.0.2.2", "and answer who comes from there"
     await street.guard()
     assert street.ask(street.host, "192.0.2.2", 8080, node) == "192.0.2.1"
+
+
+async def test_on_a_host_with_a_route_to_its_nodes_people_reach_them_and_other_nodes_do_not(street: Street) -> None:
+    direct = replace(street.host.host, address="192.0.2.1", endpoint=Endpoint.DIRECT, claim=Claim("10.64.0.0/16", 0, 1))
+    for each in (WEB, SHOP):
+        await street.host.fabric.ensure_segment(direct, each)
+    away = street.outside
+    await away.box.bash("ip route add 10.64.0.0/16 via 192.0.2.1")
+    assert street.ask(away, NODE, 8080) == "192.0.2.2"
+    assert street.ask(street.host, OTHER, 8080, street.host.nodes[NODE]) is None, "another cluster's node beside it"
+    elsewhere = segment(2)
+    other = replace(away.host, address="192.0.2.2", claim=direct.claim)
+    await away.fabric.ensure_segment(other, elsewhere)
+    stranger = await away.add_node(elsewhere, "10.64.2.10")
+    assert street.ask(away, NODE, 8080, stranger) is None, "another cluster's node on another host"
+    await away.fabric.ensure_segment(replace(other, claim=None), elsewhere)
+    assert street.ask(away, NODE, 8080, stranger) == "192.0.2.2", "the way is there, but for the table"
 
 
 async def test_nodes_ask_the_hosts_resolvers_even_where_those_are_guarded(street: Street) -> None:

@@ -1,15 +1,17 @@
 """What a host keeps of clusters' networks."""
 
+from dataclasses import replace
+
 import pytest
 
 from domain.errors import HostNotReady
-from domain.hosts import Host
+from domain.hosts import Claim, Endpoint, Host
 from domain.nodes import Neighbour, Segment
 from domain.publications import Protocol, Publication
 from drivers.fabric_state import guarded_lines, publication_lines, segment_lines
 
 SEGMENT = Segment("c1", "demo-br3", "10.64.3.0/24", "10.64.3.1", 1450, pod_cidr="10.244.0.0/16")
-HOST = Host("h", "rack1", "192.0.2.1", "/srv", fabric_address="192.0.2.1")
+HOST = Host("h", "rack1", "192.0.2.1", "/srv", endpoint=Endpoint.PUBLISHED, fabric_address="192.0.2.1")
 
 
 def test_a_segment_of_one_host_has_its_bridge_only() -> None:
@@ -30,6 +32,14 @@ def test_a_segment_of_several_names_who_is_where_in_the_same_order_each_time() -
         "neighbour 10.64.3.100 02:ca:0a:40:03:64 192.0.2.3",
     ]
     assert segment_lines(HOST, SEGMENT, neighbours[::-1]) == lines
+
+
+def test_a_segment_says_what_network_nodes_have_and_whether_there_is_a_route_to_them() -> None:
+    claimed = replace(HOST, claim=Claim("10.64.0.0/16", 1_000_000_000, 64))
+    assert segment_lines(claimed, SEGMENT, []).decode().splitlines()[4:] == ["network 10.64.0.0/16"]
+    direct = replace(HOST, endpoint=Endpoint.DIRECT)
+    assert segment_lines(direct, SEGMENT, []).decode().splitlines()[4:] == ["direct"]
+    assert segment_lines(replace(direct, address="local"), SEGMENT, []) == segment_lines(HOST, SEGMENT, [])
 
 
 @pytest.mark.parametrize("address", ["", "rack2.example.net", "2001:db8::1"])
