@@ -16,7 +16,7 @@ from drivers import image_recipe_base as base
 PROBE_IMAGE = "carina/probe:1"
 """The container image that every node has from its start: busybox, with its applets as commands."""
 
-_SHARED = ("common", "btrfs_quota", "node_limits")
+_SHARED = ("common", "btrfs_quota", "node_limits", "node_profile")
 """What is put in front of every script for hosts."""
 
 _UNITS = "etc/systemd/system"

@@ -222,8 +222,16 @@ def _esp(facts: Facts) -> Check:
 
 
 def _apparmor(facts: Facts) -> Check:
+    if facts.get("apparmor") and facts.get("apparmor.loads"):
+        return Check("AppArmor", OK, "on: each node has a profile of its own")
     if facts.get("apparmor"):
-        return Check("AppArmor", OK, "on")
+        return Check(
+            "AppArmor",
+            DEGRADED,
+            "on, but no profile can be loaded",
+            "Nodes are confined by their user namespace, and by what confines the host itself.",
+            "mount -t securityfs securityfs /sys/kernel/security  # unless the host is a container itself",
+        )
     return Check(
         "AppArmor",
         DEGRADED,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from domain.allocation import UIDS_PER_NODE
 from domain.nodes import NodeFile, NodePlan, Stamp
+from drivers.apparmor import profile_text
 from drivers.node_limits import limits_text
 
 WHOLE = "whole"
@@ -34,7 +35,7 @@ lxc.net.0.name = eth0
 # An empty lxc.cap.drop clears the list: nested Docker needs all capabilities, of the node's own user namespace only.
 # Empty hooks do so with those of Debian's lxcfs: after a stop it sleeps for half a second. Nodes with a size get the
 # hook that shows it to them back on the host, where it is known whether lxcfs runs.
-# What concerns AppArmor is added there, too.
+# Which AppArmor profile it has is added there, too.
 
 
 def node_dir(plan: NodePlan) -> str:
@@ -104,6 +105,7 @@ def archive(plan: NodePlan, files: Sequence[NodeFile]) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         _add(tar, "stamp.json", stamp_text(plan.stamp).encode(), 0o644)
         _add(tar, "config", config_text(plan).encode(), 0o644)
+        _add(tar, "apparmor", profile_text(plan.container).encode(), 0o644)
         if limits := limits_text(plan.size):
             _add(tar, "size", limits.encode(), 0o644)
         for file in (*own, *files):

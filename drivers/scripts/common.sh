@@ -79,7 +79,7 @@ close_to_others() { # directory, user
     chmod 0700 "$1"
 }
 
-# What a host with AppArmor needs in a container's config, and one without.
+# What a host with AppArmor needs in the config of a container that makes images, and one without.
 apparmor_config() {
     if [[ $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) == Y ]]; then
         printf 'lxc.apparmor.profile = generated\nlxc.apparmor.allow_nesting = 1\n'
@@ -101,7 +101,11 @@ hold_nothing() {
 start_container() { # lxcpath, name, rootfs
     local dir=$1/$2
     rm -f "$3/var/lib/carina/ready" "$dir/log"
-    { printf '%s\n' "$(<"$dir/config")" && limits_config "$dir"; } >"$dir/config.host" || fail 1 "no config"
+    {
+        printf '%s\n' "$(<"$dir/config")"
+        profile_config "$dir" "$2" || fail $NOT_STARTED "its AppArmor profile was not loaded"
+        limits_config "$dir"
+    } >"$dir/config.host"
     if ! (
         hold_nothing
         exec lxc-start -P "$1" -n "$2" -f "$dir/config.host" -d -o "$dir/log" -l ERROR </dev/null >/dev/null 2>&1

@@ -32,7 +32,6 @@ make_node() {
     write_resolvers "$new/rootfs/etc/resolv.conf" || fail 1 "no resolv.conf"
     tar --extract --touch --numeric-owner --same-permissions --directory "$new" || fail 1 "the node's files could not be written"
     rm "$new/whole" || fail 1 "the node's files were cut off" # else their sender was killed while sending
-    apparmor_config >>"$new/config" || fail 1 "no config"
     [[ ! -e $new/size ]] || limit_disk "$new" || fail 1 "no quota"
     touch "$new/stamp.json" # its time is the age of the node
     mv -T "$new" "$dir"

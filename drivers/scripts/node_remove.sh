@@ -13,5 +13,7 @@ if [[ -e $nodes/$container ]]; then
     drop_subvolume "$nodes/.gone-$container/rootfs"
     rm -rf -- "$nodes/.gone-$container"
 fi
+unload_profile "$container"
+sweep_profiles "$nodes" "$container"
 [[ -z ${limited:-} ]] || sweep_quotas
 rm -f "$nodes/.lock-$container"

@@ -111,6 +111,7 @@ async def test_a_node_whose_files_were_cut_off_is_made_by_the_next_call(
     await NODES.ensure(plan, [NodeFile("/etc/carina/from", b"second")])
     assert await in_node(real_host, plan, "cat", "/etc/carina/from") == "second"
     assert sorted(path.name for path in (real_host.pool / "nodes" / plan.container).iterdir()) == [
+        "apparmor",
         "config",
         "config.host",
         "log",

@@ -82,6 +82,7 @@ DEBIAN_13 = MICRO_VM | {
     "systemd": "yes",
     "modules": "yes",
     "apparmor": "yes",
+    "apparmor.loads": "yes",
     "lxc": "6.0.4",
     "cgroup.type": "cgroup2fs",
     "cgroup.v2": "cpuset cpu io memory hugetlb pids rdma misc",
