@@ -22,9 +22,11 @@ sys.path.insert(0, str(ROOT))
 from sqlalchemy import Engine  # noqa: E402 - the path comes first
 from workflow_testbed import Bed, Handle, running, start_real_server  # noqa: E402
 
-from domain.errors import DiskFull, ImageLoadFailed  # noqa: E402
-from domain.hosts import CAP_ESP  # noqa: E402
+from domain.errors import DiskFull, ImageLoadFailed, NoAddressLeft  # noqa: E402
+from domain.hosts import CAP_ESP, Host  # noqa: E402
 from domain.nodes import NodePlan  # noqa: E402
+from domain.operations import OperationKind  # noqa: E402
+from domain.publications import Protocol  # noqa: E402
 from store.engine import make_engine  # noqa: E402
 from store.migrate import upgrade  # noqa: E402
 from store.views import Accepted  # noqa: E402
@@ -130,6 +132,66 @@ async def prepare_host(bed: Bed) -> Recorded:
     return {"prepare-host": handle, "prepare-host-failed": failed}
 
 
+async def spanning(bed: Bed) -> Recorded:
+    bed.rack(2)
+    accepted = bed.accept_create(count=2)
+    created = await _ended(bed, accepted)
+    cluster = bed.cluster(accepted)
+    port, _view = bed.repository.accept_publish(cluster.id, host_port=80, node_port=30080, protocol=Protocol.TCP)
+    published = await _ended(bed, port)
+    port, _view = bed.repository.accept_unpublish(cluster.id, 80, Protocol.TCP)
+    withdrawn = await _ended(bed, port)
+    bed.trouble.fail("fabric.ensure_publications", NoAddressLeft("no port is left"), times=1)
+    port, _view = bed.repository.accept_publish(cluster.id, host_port=81, node_port=30080, protocol=Protocol.TCP)
+    return {
+        "create-over-hosts": created,
+        "publish": published,
+        "unpublish": withdrawn,
+        "publish-failed": await _ended(bed, port),
+    }
+
+
+async def drain(bed: Bed) -> Recorded:
+    hosts = bed.rack(3)
+    cluster = await bed.active(count=3)
+    places = {node.name: node.host for node in bed.node_views(cluster)}
+    drained = next(host for host in hosts if host.name == places["demo-3"])
+    managing = next(host for host in hosts if host.name == places["demo-1"])
+    failed = await _host_task(bed, managing, OperationKind.DRAIN_HOST)
+    done = await _host_task(bed, drained, OperationKind.DRAIN_HOST)
+    moved = bed.started[-1]
+    removed = await _host_task(bed, drained, OperationKind.REMOVE_HOST)
+    return {"drain-host": done, "drain-host-failed": failed, "move": moved, "remove-host": removed}
+
+
+async def drain_failed(bed: Bed) -> Recorded:
+    hosts = bed.rack(3)
+    cluster = await bed.active(count=3)
+    places = {node.name: node.host for node in bed.node_views(cluster)}
+    host = next(host for host in hosts if host.name == places["demo-2"])
+    bed.trouble.fail("orchestrator.verify", DiskFull("no room to verify"))
+    await _host_task(bed, host, OperationKind.DRAIN_HOST)
+    undone = bed.started[-1]
+    removed = await _host_task(bed, host, OperationKind.REMOVE_HOST, force=True)
+    return {"move-failed": undone, "move-dead-failed": bed.started[-1], "remove-host-force": removed}
+
+
+async def move_dead(bed: Bed) -> Recorded:
+    hosts = bed.rack(3)
+    cluster = await bed.active(count=3)
+    places = {node.name: node.host for node in bed.node_views(cluster)}
+    host = next(host for host in hosts if host.name == places["demo-2"])
+    await _host_task(bed, host, OperationKind.REMOVE_HOST, force=True)
+    return {"move-dead": bed.started[-1]}
+
+
+async def _host_task(bed: Bed, host: Host, kind: OperationKind, *, force: bool = False) -> Handle:
+    """Run an operation on a host; what was started last then is its last move, if there was one."""
+    before = len(bed.started)
+    await bed.run_task(host, kind, force=force)
+    return bed.started[before]
+
+
 async def heal(bed: Bed) -> Recorded:
     cluster = await bed.active(count=2)
     bed.nodes.running.clear()
@@ -198,6 +260,10 @@ SCENARIOS: tuple[Callable[[Bed], Awaitable[Recorded]], ...] = (
     overlays,
     delete,
     prepare_host,
+    spanning,
+    drain,
+    drain_failed,
+    move_dead,
     heal,
     load_image,
     sweep,

@@ -1,11 +1,13 @@
 """Preparing a host: it is opened for nodes, or says what it lacks, and its nodes come back."""
 
+from dataclasses import replace
+
 from temporalio.client import WorkflowExecutionStatus
 from workflow_testbed import Bed, steps_named
 
 from domain.errors import DiskFull
-from domain.hosts import CAP_ESP, Check, CheckState, HostReport, HostState
-from domain.operations import OperationState
+from domain.hosts import CAP_ESP, Check, CheckState, Claim, HostReport, HostState
+from domain.operations import OperationKind, OperationState
 from drivers.fakes.images import DIGEST
 from store.hosts import ensure_local_host
 
@@ -62,3 +64,48 @@ async def test_preparing_a_host_again_brings_its_networks_and_nodes_back(bed: Be
     assert len(bed.nodes.running) == 2
     assert len(bed.fabric.segments) == 1
     assert {step.node for step in steps_named(operation, "ensure_node")} == {"demo-1", "demo-2"}
+
+
+async def test_hosts_claim_one_network_and_are_guarded_from_each_others_nodes(bed: Bed) -> None:
+    (first,) = bed.rack(1)
+    bed.records.record_host(replace(first, claim=Claim("10.99.0.0/16", 1_000_000_000, 64)), None)
+    local = bed.records.hosts()[0]
+    bed.records.record_host(replace(local, claim=None), None)
+    second = bed.add_host("rack2", "", ready=False)
+    bed.hosts.reports["rack2"] = HostReport((), frozenset(), mtu=1500, cgroup_version=2, address="192.0.2.2")
+    waiting = next(operation for operation in bed.outbox.pending(0.0) if operation.host_id == second.id)
+    operation = await bed.run(waiting)
+    assert operation.error is None
+    ready = bed.records.host(second.id)
+    assert (ready.state, ready.fabric_address) == (HostState.READY, "192.0.2.2")
+    assert ready.claim is not None
+    assert ready.claim.network == "10.99.0.0/16"
+    assert bed.fabric.guarded == {first.id: {"192.0.2.2/32"}, second.id: {"192.0.2.1/32"}}
+    assert {step.host for step in operation.steps if step.name == "guard_hosts"} == {"rack2"}
+
+
+async def test_an_address_that_the_operator_gave_stays_whatever_is_measured(bed: Bed) -> None:
+    host = bed.add_host("rack1", "192.0.2.1")
+    bed.hosts.report = HostReport((), frozenset(), mtu=1500, cgroup_version=2, address="198.51.100.1")
+    await bed.run(bed.accept_task(host, OperationKind.PREPARE_HOST))
+    assert bed.records.host(host.id).fabric_address == "192.0.2.1"
+
+
+async def test_a_host_that_can_not_claim_the_others_network_is_not_opened(bed: Bed) -> None:
+    host = bed.add_host("rack1", "192.0.2.1")
+    bed.records.record_host(replace(host, claim=Claim("10.99.0.0/16", 1_000_000_000, 64)), None)
+    operation = await bed.run(bed.accept_task(host, OperationKind.PREPARE_HOST))
+    assert operation.error is not None
+    assert "rack1 has claimed 10.99.0.0/16 for nodes, but the other hosts have 10.64.0.0/16" in operation.error.detail
+    assert len(steps_named(operation, "ensure_host")) == 1
+    assert bed.records.host(host.id).state is HostState.ERROR
+
+
+async def test_a_host_is_prepared_although_another_one_is_dead(bed: Bed) -> None:
+    hosts = bed.rack(2)
+    await bed.active(count=2)
+    bed.kill(hosts[0])
+    operation = await bed.run(bed.accept_task(hosts[1], OperationKind.PREPARE_HOST))
+    assert operation.error is None
+    (guarded,) = steps_named(operation, "guard_hosts")
+    assert "rack1 was left out" in str(guarded.note)
