@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from temporalio import activity
 
 from activities.hosts_at_once import on_hosts
-from activities.inputs import ImageStep, Step
+from activities.inputs import HostStep, ImageStep, Step
 from activities.notes import note
 from activities.ports import Archives, Images, Orchestrator, Records
 from activities.secrets import ClusterSecrets
 from domain.errors import NotFound
 
 _MEBIBYTE = 1024 * 1024
+_SHOWN_OF_DIGEST = 12
 
 
 class ImageActivities:
@@ -46,6 +47,14 @@ class ImageActivities:
         digests = await on_hosts(list(hosts.values()), lambda host: self._images.ensure(host, cluster.type))
         for host_id, digest in zip(hosts, digests, strict=True):
             await asyncio.to_thread(self._records.set_image, step.operation_id, host_id, digest)
+
+    @activity.defn
+    async def collect_images(self, step: HostStep) -> None:
+        """Ensure that no node image is kept on the host that nobody will ask for."""
+        host = await asyncio.to_thread(self._records.host, step.host_id)
+        gone = await self._images.collect(host)
+        if gone:
+            note(f"Removed {len(gone)}: {', '.join(digest[:_SHOWN_OF_DIGEST] for digest in gone)}.")
 
     @activity.defn
     async def load_image(self, step: ImageStep) -> None:

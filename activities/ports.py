@@ -113,6 +113,13 @@ class Images(Protocol):
         """
         ...
 
+    async def collect(self, host: Host) -> Sequence[str]:
+        """Remove images that are no longer made, that no node is made of, and nobody asked for lately.
+
+        Returns their digests.
+        """
+        ...
+
 
 class Hosts(Protocol):
     """Measures and prepares hosts."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from domain.allocation import uid_base
-from domain.clusters import COE_KUBERNETES, ClusterType
+from domain.clusters import COE_KUBERNETES, ClusterType, cluster_types
 from domain.errors import DiskFull, HostNotReady, ImageUnavailable, ReleaseMissing
 from domain.hosts import Host
 from drivers import image_recipe, image_recipe_base
@@ -75,8 +75,8 @@ class NodeImages:
     Other hosts get what is in its cache (`cache_dir`, the same path on all machines), sent over SSH. `builder` gives
     that machine as a host; it may block. While it is none, or is not prepared, another host still gets what the cache
     has, and for the rest `HostNotReady` is raised: a control plane that is no host itself needs a cache that was filled
-    elsewhere. `progress` is told, in words for people, what is being done. Calls at once wait for one another; what a
-    killed build left is cleared away by the next.
+    elsewhere. `progress` is told, in words for people, what is being done; images of `kinds` are never old. Calls at
+    once wait for one another; what a killed build left is cleared away by the next.
     """
 
     shells: Shells = shell_of
@@ -84,6 +84,7 @@ class NodeImages:
     progress: Callable[[str], None] | None = None
     releases: ReleaseShelf = field(default_factory=lambda: Releases(RELEASES_DIR))
     builder: Callable[[], Host | None] = lambda: None
+    kinds: Sequence[ClusterType] = field(default_factory=cluster_types)
     _building: asyncio.Lock = field(default_factory=asyncio.Lock)
     _turns: Turns = field(default_factory=Turns)
 
@@ -111,21 +112,13 @@ class NodeImages:
         _log.info("image.ready", host=host.name, kind=kind.name, image=recipe.digest[:12], took_s=took_s)
         return recipe.digest
 
-    def current(self, kinds: Iterable[ClusterType]) -> frozenset[str]:
-        """Return the digests that present recipes name: of the base, and of each kind of which there is a release."""
-        found = {BASE.digest()}
-        for kind in kinds:
-            with contextlib.suppress(ReleaseMissing):
-                found.add(self._recipe(kind).digest)
-        return frozenset(found)
+    async def collect(self, host: Host) -> Sequence[str]:
+        """Remove old images from the host's pool and cache, and return the digests of what went.
 
-    async def collect(self, host: Host, keep: Collection[str], *, grace_s: int = COLLECT_GRACE_S) -> Sequence[str]:
-        """Remove images from the host's pool and cache, and return the digests of what went.
-
-        Those in `keep` stay, see `current`, those that a node on the host was made of, and those that were asked for
-        within `grace_s` seconds. Raises `CommandFailed`.
+        Those stay that present recipes name, that a node on the host was made of, and that were asked for within
+        `COLLECT_GRACE_S`. Raises `CommandFailed`.
         """
-        args = (host.root, self.cache_dir, str(grace_s // 60), *sorted(keep))
+        args = (host.root, self.cache_dir, str(COLLECT_GRACE_S // 60), *sorted(await asyncio.to_thread(self.current)))
         result = await self.shells(host).run(
             image_recipe.script("image_collect"),
             args=args,
@@ -136,6 +129,14 @@ class NodeImages:
         for digest in gone:
             _log.info("image.collected", host=host.name, image=digest[:12])
         return gone
+
+    def current(self) -> frozenset[str]:
+        """Return the digests that present recipes name: of the base, and of each kind of which there is a release."""
+        found = {BASE.digest()}
+        for kind in self.kinds:
+            with contextlib.suppress(ReleaseMissing):
+                found.add(self._recipe(kind).digest)
+        return frozenset(found)
 
     def _recipe(self, kind: ClusterType) -> Recipe:
         """Return what makes an image. Raises `ReleaseMissing`."""

@@ -91,7 +91,7 @@ def host_drivers(
     """Return the drivers that work on hosts. On `local_host` images are built for the others."""
     nodes = LxcNodes(shells, ready_timeout_s=settings.node_ready_timeout_s)
     releases = Releases(Home(settings.home).releases)
-    images = NodeImages(shells, str(settings.cache), releases=releases, builder=local_host)
+    images = NodeImages(shells, str(settings.cache), releases=releases, builder=local_host, kinds=settings.types)
     return nodes, LinuxFabric(instance, shells), hosts_driver(settings, instance, shells), images
 
 

@@ -1,7 +1,8 @@
 """SweepOrphans: what carries our stamp and has no row goes, and hosts' networks are brought in line with the rows.
 
-A host that does not answer is left out, and that is the workflow's result: the next sweep looks at it again. So what
-a change could not do on a host that was away is done when the host has come back.
+Node images that nobody will ask for again go too. A host that does not answer is left out, and that is the workflow's
+result: the next sweep looks at it again. So what a change could not do on a host that was away is done when the host
+has come back.
 """
 
 from collections import defaultdict
@@ -16,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.fabric import FabricActivities
     from activities.failures import record_of
     from activities.hosts import HostActivities
+    from activities.images import ImageActivities
     from activities.inputs import HostStep, InspectStep, Orphan, OrphanStep
     from activities.maintenance import MaintenanceActivities
     from activities.publications import PublicationActivities
@@ -102,6 +104,7 @@ class SweepOrphans:
             self._note(host, orphans)
             await _run(FabricActivities.settle_host, LOOK, host, summary=f"Bring networks of {host.host} in line")
             await _run(PublicationActivities.host_publications, LOOK, host, summary=f"Publish ports of {host.host}")
+            await _run(ImageActivities.collect_images, LOOK, host, summary=f"Remove old node images of {host.host}")
         except BaseException as error:
             record = record_of(error)
             if record.code != HostUnreachable.code:

@@ -48,7 +48,7 @@ class Far:
     sshd: Sshd
 
     def images(self, builder: Host | None = None) -> NodeImages:
-        return NodeImages(self.shells, str(self.near), builder=lambda: builder)
+        return NodeImages(self.shells, str(self.near), builder=lambda: builder, kinds=[SWARM])
 
     @property
     def received(self) -> set[str]:
@@ -60,7 +60,7 @@ class Far:
 
 def put_image(real: RealHost) -> str:
     """Put a base and what Swarm adds to it into a pool, each of a few incompressible megabytes; return the digest."""
-    [digest] = NodeImages().current([SWARM]) - {BASE.digest()}
+    [digest] = NodeImages(kinds=[SWARM]).current() - {BASE.digest()}
     base, kind = (real.pool / "images" / name / "rootfs" for name in (BASE.digest(), digest))
     for path in (base, kind):
         path.parent.mkdir()
@@ -221,10 +221,10 @@ async def test_images_are_collected_that_nobody_names_uses_or_has_asked_for_late
     for path in [*far.cache.iterdir(), *(far.real.pool / "images").iterdir()]:
         if fresh not in path.name:
             os.utime(path, (long_ago, long_ago))
-    keep = images.current([SWARM])
+    keep = images.current()
     assert keep == {BASE.digest(), node_image}
-    assert await images.collect(far.host, keep) == [old, cached]
+    assert await images.collect(far.host) == [old, cached]
     assert far.received == {BASE.digest(), named, used, fresh}
     assert list((far.real.pool / "images").glob(".new-*")) == []
     assert {path.name.partition(".")[0] for path in far.cache.iterdir()} == set(keep)
-    assert await images.collect(far.host, keep) == []
+    assert await images.collect(far.host) == []

@@ -29,6 +29,11 @@ async def test_an_orphan_past_its_grace_is_removed_and_nothing_else(bed: Bed) ->
     assert bed.cluster(cluster).health is Health.HEALTHY
 
 
+async def test_old_node_images_are_collected_on_every_host(bed: Bed) -> None:
+    await bed.sweep()
+    assert bed.images.collected == [host.id for host in bed.records.hosts()]
+
+
 async def test_a_young_orphan_is_kept(bed: Bed) -> None:
     await bed.active()
     orphan = add_orphan(bed)
