@@ -129,7 +129,7 @@ class ClusterOut(Answer):
 
 
 class NodeOut(Answer):
-    """A node of a cluster."""
+    """A node of a cluster. `endpoint` is where its native API is reached, if it has one."""
 
     id: str
     name: str
@@ -138,6 +138,7 @@ class NodeOut(Answer):
     address: str
     host: str
     container: str
+    endpoint: str | None
     created_at: Moment
 
 

@@ -53,14 +53,16 @@ def list_nodes(session: Session, host_id: str, *, limit: int, marker: str | None
     """Return up to `limit` nodes on a host, of all owners, oldest first; raise `NotFound` for the host."""
     host = find_host(session, host_id)
     query = (
-        select(NodeRow, ClusterRow.name)
+        select(NodeRow, ClusterRow)
         .join(ClusterRow, col(ClusterRow.id) == col(NodeRow.cluster_id))
         .where(col(NodeRow.host_id) == host_id)
     )
     if marker is not None:
         query = query.where(col(NodeRow.id) > marker)
     rows = session.exec(query.order_by(col(NodeRow.id)).limit(limit))
-    return [HostNodeView(node_view(node, host.name), node.cluster_id, cluster) for node, cluster in rows]
+    return [
+        HostNodeView(node_view(node, host, cluster.type["coe"]), cluster.id, cluster.name) for node, cluster in rows
+    ]
 
 
 def _latest_operations(session: Session, host_ids: Sequence[str]) -> Mapping[str, OperationRow]:

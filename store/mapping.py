@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from domain.clusters import ClusterStatus, ClusterType, Condition, Health, Severity
+from domain.clusters import COE_KUBERNETES, COE_SWARM, ClusterStatus, ClusterType, Condition, Health, Severity
 from domain.errors import ErrorRecord
 from domain.host_input import SSH_PORT
 from domain.hosts import Check, CheckState, Claim, Endpoint, Host, HostReport, HostState, Login
@@ -17,6 +17,9 @@ from domain.overlays import Overlay, OverlayState
 from domain.sizes import Size
 from store.tables import ClusterRow, HostRow, ImageRow, NodeRow, OperationRow, OverlayRow, StepRow
 from store.views import CapabilityView, ClusterView, ImageView, NodeView, OperationView, OverlayView, StepView
+
+_APIS = {COE_SWARM: ("tcp", 2376), COE_KUBERNETES: ("https", 6443)}
+"""Scheme and port of a node's native API, by orchestrator."""
 
 
 def error_to_json(error: ErrorRecord | None) -> dict[str, Any] | None:
@@ -152,16 +155,27 @@ def cluster_view(row: ClusterRow, *, operation_id: str | None, endpoint: str | N
     )
 
 
-def node_view(row: NodeRow, host_name: str) -> NodeView:
-    """Return the view of a node on the host of that name."""
+def node_endpoint(coe: str, node: NodeRow, host: HostRow) -> str | None:
+    """Return where a node's native API is reached, as a URL; None if it has none, as a Kubernetes worker."""
+    if coe == COE_KUBERNETES and node.role != NodeRole.MANAGER:
+        return None
+    scheme, port = _APIS[coe]
+    if node.api_port is None:
+        return f"{scheme}://{node.address}:{port}"
+    return f"{scheme}://{host_from_row(host).public_address}:{node.api_port}"
+
+
+def node_view(row: NodeRow, host: HostRow, coe: str) -> NodeView:
+    """Return the view of a node of such a cluster on that host."""
     return NodeView(
         id=row.id,
         name=row.name,
         role=NodeRole(row.role),
         state=NodeState(row.state),
         address=row.address,
-        host=host_name,
+        host=host.name,
         container=row.container,
+        endpoint=node_endpoint(coe, row, host),
         created_at=row.created_at,
     )
 

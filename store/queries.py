@@ -8,15 +8,14 @@ from collections.abc import Sequence
 
 from sqlmodel import Session, col, select
 
-from domain.clusters import COE_KUBERNETES, COE_SWARM, ClusterStatus
+from domain.clusters import ClusterStatus
 from domain.errors import NotFound
 from domain.nodes import NodeRole, NodeState
 from domain.operations import LOCKING_STATES, OPEN_STATES
-from store.mapping import cluster_view, host_from_row
+from store.mapping import cluster_view, node_endpoint
 from store.tables import ClusterRow, HostRow, NodeRow, OperationRow
 from store.views import ClusterView
 
-_APIS = {COE_SWARM: ("tcp", 2376), COE_KUBERNETES: ("https", 6443)}
 _MEMBERS = (NodeState.ACTIVE, NodeState.REMOVING)
 
 
@@ -112,15 +111,7 @@ def view_clusters(session: Session, rows: Sequence[ClusterRow]) -> list[ClusterV
         cluster_view(
             row,
             operation_id=operations.get(row.id),
-            endpoint=_endpoint(row.type["coe"], *managers[row.id]) if row.id in managers else None,
+            endpoint=node_endpoint(row.type["coe"], *managers[row.id]) if row.id in managers else None,
         )
         for row in rows
     ]
-
-
-def _endpoint(coe: str, manager: NodeRow, host: HostRow) -> str:
-    """Return where a cluster's native API is reached, as a URL."""
-    scheme, port = _APIS[coe]
-    if manager.api_port is None:
-        return f"{scheme}://{manager.address}:{port}"
-    return f"{scheme}://{host_from_row(host).public_address}:{manager.api_port}"

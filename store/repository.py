@@ -63,7 +63,7 @@ class Repository:
     def nodes(self, cluster_id: str, *, limit: int, marker: str | None) -> Page[NodeView]:
         """Return a cluster's nodes, oldest first; raise `NotFound` for the cluster."""
         query = (
-            select(NodeRow, HostRow.name)
+            select(NodeRow, HostRow)
             .join(HostRow, col(HostRow.id) == col(NodeRow.host_id))
             .where(col(NodeRow.cluster_id) == cluster_id)
         )
@@ -72,8 +72,8 @@ class Repository:
         query = query.order_by(col(NodeRow.id)).limit(limit + 1)
 
         def work(session: Session) -> Page[NodeView]:
-            self._find(session, cluster_id)
-            return page_of([node_view(*row) for row in session.exec(query)], limit, lambda view: view.id)
+            coe = self._find(session, cluster_id).type["coe"]
+            return page_of([node_view(*row, coe) for row in session.exec(query)], limit, lambda view: view.id)
 
         return read(self._engine, work)
 

@@ -61,7 +61,7 @@ class ClusterView:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node of a cluster."""
+    """A node of a cluster. `endpoint` is where its native API is reached, if it has one."""
 
     id: str
     name: str
@@ -70,6 +70,7 @@ class NodeView:
     address: str
     host: str
     container: str
+    endpoint: str | None
     created_at: datetime
 
 

@@ -93,6 +93,7 @@ class Node(TypedDict):
     address: str
     host: str
     container: str
+    endpoint: str | None
     created_at: str
 
 

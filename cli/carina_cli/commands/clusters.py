@@ -76,9 +76,17 @@ def nodes(
         print_json({"nodes": members, "links": []})
         return
     print_table(
-        ["NAME", "ROLE", "STATE", "ADDRESS", "HOST", "CONTAINER"],
+        ["NAME", "ROLE", "STATE", "ADDRESS", "ENDPOINT", "HOST", "CONTAINER"],
         [
-            [node["name"], node["role"], node["state"], node["address"], node["host"], node["container"]]
+            [
+                node["name"],
+                node["role"],
+                node["state"],
+                node["address"],
+                node.get("endpoint") or "",  # a service that is older doesn't say
+                node["host"],
+                node["container"],
+            ]
             for node in members
         ],
     )

@@ -301,7 +301,7 @@ async def test_nodes_are_listed_by_pages(bed: Testbed) -> None:
     nodes = first["nodes"] + rest["nodes"]
     assert rest["links"] == []
     assert [node["role"] for node in nodes] == ["manager", "worker", "worker"]
-    assert set(nodes[0]) == {"id", "name", "role", "state", "address", "host", "container", "created_at"}
+    assert set(nodes[0]) == {"id", "name", "role", "state", "address", "host", "container", "endpoint", "created_at"}
     assert nodes[0]["host"] == "machine"
 
 

@@ -116,6 +116,7 @@ def node(name: str = "demo-1", role: str = "manager") -> dict[str, Any]:
         "address": "10.64.0.10",
         "host": "local",
         "container": f"test-{name}",
+        "endpoint": None,
         "created_at": NOW,
     }
 
