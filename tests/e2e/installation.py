@@ -258,7 +258,7 @@ def take_away(directory: Path) -> None:
     if home.exists():
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CARINA_")}
         done = subprocess.run(
-            [BIN / "carinad", "down", "--purge", f"--home={home}"],
+            [BIN / "carinad", "down", "--purge", "--force", f"--home={home}"],
             env=environment,
             capture_output=True,
             text=True,

@@ -153,11 +153,11 @@ def failed(operation: Json) -> str:
 
 
 @contextlib.asynccontextmanager
-async def racked(count: int) -> AsyncIterator[Racked]:
-    """An installation that runs and has all hosts of a rack, whose own machine is cordoned."""
-    with rack(count) as made, installed() as installation:
+async def racked(count: int, spare: int = 0) -> AsyncIterator[Racked]:
+    """An installation that runs and has hosts of a rack, all but the `spare` last; its own machine is cordoned."""
+    with rack(count + spare) as made, installed() as installation:
         await installation.up()
         installation.carina("host", "cordon", "local")
         both = Racked(installation, made)
-        await asyncio.to_thread(both.add, made)
+        await asyncio.to_thread(both.add, made.hosts[:count])
         yield both

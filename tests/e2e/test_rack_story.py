@@ -1,18 +1,22 @@
 """Clusters over several hosts, from the first `host add` to nothing left: the whole product, over real SSH."""
 
+import subprocess
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from installation import Json, describe, until
 from racked import Racked, failed, page_at, racked, ready_members
+from sweeping import sweep_until
+
+from tests.rack.host import RackHost
 
 PORT = 18080
 
 
 @pytest.fixture(scope="module")
 async def bed() -> AsyncIterator[Racked]:
-    async with racked(3) as made:
+    async with racked(3, spare=1) as made:
         yield made
 
 
@@ -22,22 +26,34 @@ async def test_a_host_that_is_prepared_again_stays_as_it_was(bed: Racked) -> Non
     operation = await bed.task("rack1", "prepare")
     assert operation["state"] == "succeeded", describe(operation)
     assert machine.traces() == before
-    dry = bed.installation.carina(
-        "host", "add", "again", f"--address={machine.address}", f"--identity={machine.identity}",
-        f"--host-key={machine.host_key}", "--dry-run",
-    )  # fmt: skip
-    assert "nothing" in dry.stdout.lower(), dry.stdout
+    assert "nothing" in _add(bed, machine, "again", machine.host_key, "--dry-run").stdout.lower()
     assert bed.installation.get("/hosts?name=again")["hosts"] == []
 
 
-async def test_a_changed_host_key_is_refused(bed: Racked) -> None:
-    machine, other = bed.rack[0], bed.rack[1]
-    refused = bed.installation.carina(
-        "host", "add", "stranger", f"--address={machine.address}", f"--identity={machine.identity}",
-        f"--host-key={other.host_key}", "--no-wait", check=False,
-    )  # fmt: skip
+async def test_a_dry_run_tells_what_would_change_and_changes_nothing(bed: Racked) -> None:
+    spare = bed.rack[3]
+    before = spare.traces()
+    spare.run("dpkg --remove --force-depends zstd")
+    said = _add(bed, spare, "spare", spare.host_key, "--dry-run")
+    assert said.returncode == 0, said.stderr
+    assert "zstd" in said.stdout
+    assert spare.traces() == before
+    assert spare.run("command -v zstd", check=False) == ""
+    assert bed.installation.get("/hosts?name=spare")["hosts"] == []
+
+
+async def test_a_host_with_another_key_than_expected_is_refused(bed: Racked) -> None:
+    spare, other = bed.rack[3], bed.rack[1]
+    refused = _add(bed, spare, "spare", other.host_key)
     assert refused.returncode != 0
     assert "key" in refused.stderr
+    assert spare.leftovers() == []
+    bed.installation.carina("host", "remove", "spare", "--force", "--yes", check=False)
+
+
+def _add(bed: Racked, machine: RackHost, name: str, key: str, *options: str) -> subprocess.CompletedProcess[str]:
+    where = (f"--address={machine.address}", f"--identity={machine.identity}", f"--host-key={key}")
+    return bed.installation.carina("host", "add", name, *where, *options, check=False)
 
 
 async def test_the_life_of_a_swarm_over_three_hosts(bed: Racked) -> None:
@@ -58,6 +74,9 @@ async def test_the_life_of_a_swarm_over_three_hosts(bed: Racked) -> None:
     await carina.deleted(cluster["id"])
     for machine in bed.rack:
         assert bed.left_on(machine, "story") == []
+    for machine in bed.rack.hosts[:3]:
+        carina.carina("host", "remove", machine.name, "--yes")
+        assert machine.leftovers() == []
 
 
 async def _assert_lives(bed: Racked, cluster: Json, nodes: int) -> None:
@@ -132,4 +151,4 @@ async def _lose(bed: Racked, cluster: Json) -> None:
     await _assert_lives(bed, cluster, 3)
     machine.power_on()
     bed.add([machine])
-    assert bed.left_on(machine, "story") == []
+    await sweep_until(bed.installation, lambda: bed.left_on(machine, "story") == [])
