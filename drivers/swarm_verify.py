@@ -53,7 +53,7 @@ _PACKETS = 8
 PATIENCE_S = 60.0
 """How long probes ask: by then engines that missed a word of the gossip have had two full exchanges to hear it."""
 _PATIENCE_PER_MEMBER_S = 0.5
-LINGER_S = 10.0
+LINGER_S = 5.0
 """How long probes stay after a proof: whoever runs a first container after it has done so by then."""
 _MARGIN_S = 15
 _TASK_TIMEOUT_S = 60.0
