@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 PURGE ?=
+FORCE ?=
 KUBERNETES ?=
 BENCH ?=
 RACK ?=
@@ -22,8 +23,8 @@ setup: ## Make the Python environment from the lock file
 test-packages: setup
 	@scripts/test_packages.sh
 
-demo: setup ## From nothing to a container's answer over a three-node Swarm cluster; KUBERNETES=1 for Kubernetes
-	@$(BIN)/python demo/demo.py $(if $(KUBERNETES),kubernetes,swarm)
+demo: $(if $(RACK),test-packages,setup) ## From nothing to a container's answer over a three-node Swarm cluster; KUBERNETES=1 for Kubernetes, RACK=3 across three hosts
+	@$(BIN)/python demo/demo.py $(if $(KUBERNETES),kubernetes,swarm) $(if $(RACK),--rack $(RACK))
 
 rack: test-packages ## Three containers as bare-metal hosts to add to a Carina, until Ctrl-C; RACK=n hosts, DOWN=1 ends it elsewhere
 	@$(BIN)/python -m tests.rack $(if $(DOWN),--down) $(if $(RACK),--count $(RACK))
@@ -31,8 +32,8 @@ rack: test-packages ## Three containers as bare-metal hosts to add to a Carina, 
 up: setup ## Start the service in the background
 	@$(BIN)/carinad up --background
 
-down: setup ## Stop everything and leave nothing behind; PURGE=1 removes the data too
-	@$(BIN)/carinad down $(if $(PURGE),--purge)
+down: setup ## Stop everything and leave nothing behind; PURGE=1 removes the data too, FORCE=1 even if it has other hosts
+	@$(BIN)/carinad down $(if $(PURGE),--purge) $(if $(FORCE),--force)
 
 test: lint unit workflows drivers e2e ## Everything that guards the project
 

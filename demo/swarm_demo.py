@@ -35,13 +35,13 @@ def show(service: Service, timings: Timings) -> None:
         cluster_id = service.ensure_cluster(CLUSTER, NODES, "swarm")
     nodes = service.get(f"/clusters/{cluster_id}/nodes")["nodes"]
     with timings.part("Run a web container on one node, ask it from another"):
-        answer = _ask(service, cluster_id, [node["name"] for node in nodes], [node["address"] for node in nodes])
+        answer = _ask(service, cluster_id, [node["name"] for node in nodes], [node["endpoint"] for node in nodes])
     steps = service.create_steps(cluster_id)
     print(f"\nThe answer: {answer}\n\nWhere the time went:\n{timings.table()}\n\nThe create's steps:\n{steps}")
     print(service.addresses() + NEXT)
 
 
-def _ask(service: Service, cluster_id: str, names: list[str], addresses: list[str]) -> str:
+def _ask(service: Service, cluster_id: str, names: list[str], endpoints: list[str]) -> str:
     """Run the web container on the second node, and return what a container on the third gets from it."""
     archive = service.api.get(f"/clusters/{cluster_id}/credentials/zip").raise_for_status().content
     with tempfile.TemporaryDirectory() as keys:
@@ -49,7 +49,7 @@ def _ask(service: Service, cluster_id: str, names: list[str], addresses: list[st
         tls = docker.tls.TLSConfig(
             client_cert=(f"{keys}/cert.pem", f"{keys}/key.pem"), ca_cert=f"{keys}/ca.pem", verify=True
         )
-        web, asker = (_engine(address, tls) for address in addresses[1:3])
+        web, asker = (_engine(endpoint, tls) for endpoint in endpoints[1:3])
         page = PAGE.format(node=names[1])
         serve = f"mkdir -p /www && echo '{page}' > /www/index.html && exec httpd -f -p 80 -h /www"
         until = f"until wget -q -T 1 -O - http://{WEB}/; do usleep 50000; done"
@@ -83,8 +83,8 @@ def _ensure_web(node: docker.DockerClient, command: str) -> None:
     )
 
 
-def _engine(address: str, tls: docker.tls.TLSConfig) -> docker.DockerClient:
+def _engine(endpoint: str, tls: docker.tls.TLSConfig) -> docker.DockerClient:
     """Return a client of a node's engine that trusts the cluster's authority, and not REQUESTS_CA_BUNDLE before it."""
-    client = docker.DockerClient(base_url=f"https://{address}:2376", tls=tls, version=DOCKER_API)
+    client = docker.DockerClient(base_url=endpoint, tls=tls, version=DOCKER_API)
     client.api.trust_env = False
     return client

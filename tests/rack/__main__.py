@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tests.rack.host import RackHost
 from tests.rack.racks import rack
-from tests.rack.wanted import PERSON, end_all, say
+from tests.rack.wanted import FACTS, PERSON, end_all, known_facts, say
 
 
 def main() -> None:
@@ -19,12 +19,16 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=3, help="hosts (%(default)s)")
     parser.add_argument("--without", nargs="*", default=[], help="packages that the hosts shall lack")
     parser.add_argument("--down", action="store_true", help="end the racks that were started this way")
-    parser.add_argument("--background", action="store_true", help="print the hosts as JSON and let the rack stay")
+    parser.add_argument(
+        "--background",
+        action="store_true",
+        help="print the hosts as JSON: of the rack there is, or of one that then stays",
+    )
     options = parser.parse_args()
     if options.down:
         end_all()
     elif options.background:
-        say(in_background(options.count, options.without))
+        say(known_facts() or in_background(options.count, options.without))
     else:
         keep(options.count, options.without)
 
@@ -34,10 +38,9 @@ def keep(count: int, without: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))  # so that all is taken away, also while it is being made
     with rack(count, without=without, purpose=PERSON) as made:
-        if sys.stdout.isatty():
-            say(_hints(made.hosts))
-        else:
-            say(json.dumps([_facts(host) for host in made]))
+        facts = json.dumps([_facts(host) for host in made])
+        (made.directory / FACTS).write_text(facts)
+        say(_hints(made.hosts) if sys.stdout.isatty() else facts)
         while True:
             signal.pause()
 
