@@ -69,11 +69,15 @@ async def remove_boot(shell: Shell, instance: Instance, host: Host) -> None:
     )
 
 
-async def bring_up(shell: Shell, host: Host) -> None:
-    """Do what is done at boot, as on a host without systemd, if anything is kept there. Raises `CommandFailed`."""
+async def bring_up(shell: Shell, host: Host, *, node_timeout_s: int = 60) -> None:
+    """Do what is done at boot, as on a host without systemd, if anything is kept there.
+
+    A node that has not started after `node_timeout_s` is left, so that it keeps no other from starting: this is no
+    error here. Raises `CommandFailed` if the storage pool or the networks are not back.
+    """
     await shell.run(
-        '[ ! -e "$1/state/boot.sh" ] || exec bash "$1/state/boot.sh" start',
-        args=(host.root,),
+        '[ ! -e "$1/state/boot.sh" ] || exec bash "$1/state/boot.sh" start "$2"',
+        args=(host.root, str(node_timeout_s)),
         timeout_s=_BRING_UP_TIMEOUT_S,
         what="Bringing the host back as it was before it was rebooted",
     )

@@ -1,8 +1,9 @@
 # Bring back what the host carried before it was rebooted, with the control plane or without it: the storage pool, the
 # clusters' networks, and all nodes. With "stop" as its argument: stop the nodes, as the host is going down.
 # What is there already is left as it is, and a node that another call holds is left to that.
+# It calls itself for each of them: "node", a container, and how long to wait until it is ready.
+node_s=60 first_ready_ms=20000 stop_s=20
 pool=$root/pool nodes=$root/pool/nodes
-first_ready_ms=20000 stop_s=20
 most=$(($(nproc) * 2))
 
 say() { printf '%s\n' "$*" >&2; }
@@ -55,7 +56,9 @@ start_nodes() { # how long to wait until each is ready, containers
     local wait_ms=$1 name begun=0
     for name in "${@:2}"; do
         ((begun++ < most)) || wait -n || true
-        { (start_node "$name" "$wait_ms") || say "$name: not started, or not ready yet"; } &
+        # One that hangs keeps no other from starting.
+        timeout --kill-after 5 "$node_s" bash "$state/boot.sh" node "$name" "$wait_ms" ||
+            say "$name: not started, or not ready yet" &
     done
     wait
 }
@@ -82,12 +85,15 @@ stop_all() {
     wait
 }
 
-if [[ ${1:-start} == stop ]]; then
-    stop_all
-    exit
-fi
-lock_fabric
-mount_pool
-restore_networks
-exec {fabric_lock}<&-
-start_all
+case ${1:-start} in
+    start)
+        node_s=${2:-$node_s}
+        lock_fabric
+        mount_pool
+        restore_networks
+        exec {fabric_lock}<&-
+        start_all
+        ;;
+    node) start_node "$2" "$3" ;;
+    stop) stop_all ;;
+esac

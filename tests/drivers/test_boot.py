@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -233,6 +234,24 @@ def started_at(pid: str) -> float:
     ticks = (Path("/proc") / pid / "stat").read_text().rpartition(") ")[2].split()[19]
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     return booted + int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_a_node_whose_start_hangs_keeps_no_other_from_starting(
+    real_host: RealHost, plans: list[NodePlan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pull_the_plug(real_host, plans)
+    hangs = (
+        f'#!/bin/bash\n[[ "$*" != *{plans[0].container}* ]] || exec sleep 600\nexec {shutil.which("lxc-start")} "$@"\n'
+    )
+    (tmp_path / "lxc-start").write_text(hangs)
+    (tmp_path / "lxc-start").chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", str(tmp_path), prepend=":")
+        await bring_up(LocalShell(), real_host.host, node_timeout_s=2)
+    running = {found.container for found in await NODES.found(real_host.host) if found.running}
+    assert running == {plan.container for plan in plans[1:]}
+    await bring_up(LocalShell(), real_host.host)
+    assert all(found.running for found in await NODES.found(real_host.host))
 
 
 async def test_nodes_are_stopped_cleanly_when_the_host_goes_down(real_host: RealHost, plans: list[NodePlan]) -> None:
