@@ -88,6 +88,7 @@ STEP_TITLES: Mapping[str, str] = {
     "remove_overlay": "Remove the overlay network",
     "discard_secrets": "Discard the keys",
     "discard_images": "Discard the container images' archives",
+    "collect_images": "Remove old node images",
     "complete_operation": "Record the result",
     "fail_operation": "Record the failure",
     "measure_host": "Measure the host",
