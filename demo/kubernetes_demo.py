@@ -31,7 +31,6 @@ def show(service: Service, timings: Timings) -> None:
         _ensure_release(service, version)
     with timings.part(f"Create the Kubernetes cluster '{CLUSTER}' of {NODES} nodes"):
         cluster_id = service.ensure_cluster(CLUSTER, NODES, "kubernetes")
-    nodes = service.get(f"/clusters/{cluster_id}/nodes")["nodes"]
     kubectl = Kubectl(service, version)
     with timings.part("Roll out three replicas over the nodes, and a Service"):
         kubectl.show("get", "nodes")
@@ -39,8 +38,8 @@ def show(service: Service, timings: Timings) -> None:
         kubectl.show("rollout", "status", "deployment/hello", f"--timeout={ROLLOUT_TIMEOUT}")
         kubectl.show("get", "pods", "-l", "app=hello", "-o", "wide")
     with timings.part("Ask through the Service, until replicas on both nodes have answered"):
-        for node in nodes:
-            url = f"http://{node['address']}:{NODE_PORT}/"
+        for door in service.doors(CLUSTER, cluster_id, NODE_PORT):
+            url = f"http://{door}/"
             print(f"$ curl {url}")
             _print_answers(partial(_fetch, url))
         asked = ("exec", "deployment/hello", "--", "wget", "-q", "-T", "2", "-O", "-", f"http://{NAME}/")

@@ -51,6 +51,19 @@ class Service:
             found = self.get("/clusters", name=name)["clusters"]
         return str(found[0]["id"])
 
+    def doors(self, cluster: str, cluster_id: str, port: int) -> list[str]:
+        """Return where a port of the cluster's nodes is reached, as address:port; published on hosts if need be."""
+        nodes = self.get(f"/clusters/{cluster_id}/nodes")["nodes"]
+        reach = {host["name"]: host["endpoint"] for host in self.get("/hosts")["hosts"]}
+        direct = [f"{node['address']}:{port}" for node in nodes if reach[node["host"]] == "direct"]
+        if len(direct) == len(nodes):
+            return direct
+        path = f"/clusters/{cluster_id}/publications"
+        if not self.get(path)["publications"]:
+            command = [BIN / "carina", "publish", cluster, f"{port}:{port}"]
+            subprocess.run(command, env=self.environment, check=True)
+        return direct + [str(address) for address in self.get(path)["publications"][0]["addresses"]]
+
     def create_steps(self, cluster_id: str) -> str:
         """Return the steps of the cluster's create, with their seconds."""
         operations = self.get(f"/clusters/{cluster_id}/operations")["operations"]
