@@ -1,0 +1,90 @@
+"""A node with a size on a host that is a machine of its own, reached over SSH: measured, limited, and shown to it."""
+
+import shlex
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+from realhost import RealHost
+
+from domain.allocation import node_address, uid_base
+from domain.clusters import SWARM
+from domain.hosts import CAP_LIMITS, CAP_LXCFS, CAP_QUOTA, Host, HostState, Login
+from domain.instance import Instance
+from domain.nodes import NodePlan, NodeRole, Segment, Stamp
+from domain.sizes import Size
+from drivers.fabric import LinuxFabric
+from drivers.hosts import LinuxHosts
+from drivers.images import NodeImages
+from drivers.lxc import LxcNodes
+from drivers.shells import HostShells
+from tests.rack.host import RackHost
+from tests.rack.racks import rack
+from worker.reach import host_shells
+
+INSTANCE = Instance("rsiz")
+ROOT = "/var/lib/carina/rsiz"
+NETWORK = "10.92.0.0/16"
+MIB = 2**20
+SIZE = Size(cpus=1, memory_bytes=512 * MIB, disk_bytes=300 * MIB)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A prepared machine, and the plan of a small node there."""
+
+    machine: RackHost
+    shells: HostShells
+    plan: NodePlan
+
+    def inside(self, script: str, *, check: bool = True) -> str:
+        """Run a piece of shell in the node, and return what it wrote."""
+        attach = f"lxc-attach -P {ROOT}/pool/nodes -n {self.plan.container} --clear-env -- sh -c {shlex.quote(script)}"
+        return self.machine.run(f"{attach} 2>&1", check=check)
+
+
+@pytest.fixture(scope="module")
+async def place(tmp_path_factory: pytest.TempPathFactory, real_host: RealHost, node_image: str) -> AsyncIterator[Place]:
+    with rack(1) as machines:
+        machine = machines[0]
+        login = Login("operator", machine.port, str(machine.identity), machine.host_key)
+        shells = host_shells(tmp_path_factory.mktemp("home"))
+        try:
+            host = Host("far", machine.name, machine.address, ROOT, login=login)
+            hosts = LinuxHosts(INSTANCE, shells, pool_bytes=8 * 2**30)
+            claim = await hosts.ensure_prepared(host, NETWORK)
+            report = await hosts.measure(replace(host, claim=claim))
+            assert {CAP_LIMITS, CAP_LXCFS, CAP_QUOTA} <= report.capabilities
+            host = replace(host, claim=claim, state=HostState.READY, fabric_address=report.address, image=node_image)
+            assert await NodeImages(shells, builder=lambda: real_host.host).ensure(host, SWARM) == node_image
+            segment = Segment("c1", INSTANCE.bridge(0), "10.92.0.0/24", "10.92.0.1", 1450)
+            await LinuxFabric(INSTANCE, shells).ensure_segment(host, segment)
+            plan = NodePlan(
+                host=host,
+                name="small",
+                container=INSTANCE.container("test", 1, "000001"),
+                role=NodeRole.MANAGER,
+                address=node_address(segment.cidr, 1),
+                uid_base=uid_base(claim, 1),
+                veth=INSTANCE.veth(0, 1),
+                segment=segment,
+                stamp=Stamp(INSTANCE.prefix, "c1", "node-1", node_image),
+                image=node_image,
+                size=SIZE,
+            )
+            yield Place(machine, shells, plan)
+            await hosts.release(host, purge=True)
+        finally:
+            await shells.close()
+
+
+async def test_a_node_on_another_machine_sees_and_keeps_to_its_size(place: Place) -> None:
+    nodes = LxcNodes(place.shells, ready_timeout_s=90)
+    await nodes.ensure(place.plan, [])
+    assert int(place.inside("free --bytes").splitlines()[1].split()[1]) == SIZE.memory_bytes
+    assert place.inside("nproc") == "1\n"
+    assert "quota" in place.inside("head -c 400M /dev/urandom > /fill", check=False)
+    assert "Killed" in place.inside("head -c 1500M /dev/zero | tail -c 1500M > /dev/null; exit 0", check=False)
+    assert "Server Version" in place.inside("docker info")
+    await nodes.remove(place.plan.host, place.plan.container)
+    assert await nodes.found(place.plan.host) == ()
