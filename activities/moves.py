@@ -12,8 +12,11 @@ from domain.errors import HostInUse, NotFound
 from domain.facts import Leftover
 from domain.nodes import NodeRef
 
-POLL_S = 0.25
-"""How often it is looked whether a move has ended. Moves take seconds at least."""
+POLL_S = 0.5
+"""How often it is looked whether moves have ended. They take seconds at least."""
+
+_QUIET_LOOKS = 2
+"""A cluster may become idle between the look that finds it busy, and the one that finds nobody so: it gets a turn."""
 
 
 class MoveActivities:
@@ -31,19 +34,20 @@ class MoveActivities:
         A cluster that is being changed gets its turn after that. What a move that failed says is noted.
         """
         told: set[str] = set()
-        while True:
+        quiet = 0
+        while quiet < _QUIET_LOOKS:
             moves = await asyncio.to_thread(self._records.accept_moves, step.operation_id, step.host_id, dead=step.dead)
             awaited = await asyncio.to_thread(self._records.awaited_clusters, step.operation_id, step.host_id)
-            open_moves = 0
-            for move in moves:
-                ended, error = await asyncio.to_thread(self._records.operation_ended, move)
-                open_moves += not ended
+            ended = [(move, *await asyncio.to_thread(self._records.operation_ended, move)) for move in moves]
+            for move, _, error in ended:
                 if error is not None and move not in told:
                     note(f"The move {move} failed: {error.detail.rstrip('.')}.")
                     told.add(move)
-            if not open_moves and not awaited:
-                return
-            await asyncio.sleep(POLL_S)
+            if awaited or not all(has_ended for _, has_ended, _ in ended):
+                quiet = 0
+                await asyncio.sleep(POLL_S)
+            else:
+                quiet += 1
 
     @activity.defn
     def choose_moves(self, step: Step) -> list[NodeRef]:

@@ -250,7 +250,10 @@ class HostUnreachable(CommandFailed):
     code = "host-unreachable"
     title = "The host can't be reached"
     status = 502
-    default_remedy = "Check that the host is up, and that its address and SSH port answer; then try again."
+    default_remedy = (
+        "Check that the host is up, and that its address and SSH port answer; then try again. "
+        "'carina host cordon NAME' keeps new nodes off it meanwhile."
+    )
 
 
 class HostKeyChanged(StepFailed):
