@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import docker
 import docker.tls
-import httpx
 from credentials import credentials
 from installation import BIN, Installation, Json, describe, installed, until
 
@@ -139,11 +138,6 @@ async def ready_members(racked: Racked, cluster: Json, count: int, *, timeout_s:
         await until(look, timeout_s, f"{count} nodes are ready")
     except AssertionError as error:
         raise AssertionError(f"{error}; they are {seen}") from None
-
-
-def page_at(address: str, port: int) -> str:
-    """Return the page at a port of a host."""
-    return httpx.get(f"http://{address}:{port}/", timeout=5, trust_env=False).text.strip()
 
 
 def failed(operation: Json) -> str:
