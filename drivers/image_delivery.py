@@ -1,7 +1,7 @@
 """Node images on hosts that don't build them: the streams that the control plane's machine has, sent over SSH.
 
-A stream goes as it lies in the cache, compressed, into that of the host; there its checksum is compared, and the same
-script that takes images from a cache makes it one of the pool's.
+A stream goes as it lies in the cache, compressed, into that of the host; the same script as everywhere compares its
+checksum, and makes it one of the pool's images.
 """
 
 import asyncio
@@ -24,8 +24,7 @@ _SEND_TIMEOUT_S = 3600.0
 _MAKE_TIMEOUT_S = 900.0
 _DISK_FULL = 28
 _MOVED_ON = 72  # another transfer into the same file has come further, or the input ended early
-_DAMAGED = 73
-_NOT_SENT = 74  # what was sent can't be received, and is gone again
+_NOT_SENT = 74  # what was sent has another checksum, or can't be received, and is gone again
 _TRIES = 3
 _log = structlog.get_logger()
 
@@ -108,6 +107,7 @@ class ImageDelivery:
                     await self._run(host, "image_anew", host.root, self.cache_dir, base, digest)
                 if await self._deliver(host, base, digest, found, uid_base):
                     return
+                _log.warning("image.not_received", host=host.name, image=digest[:12], tries_left=_TRIES - attempt - 1)
         raise ImageUnavailable(
             f"{host.name} can't receive the node image {digest[:12]}: it arrived damaged, or of another descent, "
             f"{_TRIES} times.",
@@ -122,8 +122,7 @@ class ImageDelivery:
         for stream in streams:
             if stream.digest in looked.made or looked.whole.get(stream.digest) == stream.sha256:
                 continue
-            if not await self._send(host, base, digest, stream, looked.parts.get((stream.digest, stream.sha256), 0)):
-                return False
+            await self._send(host, base, digest, stream, looked.parts.get((stream.digest, stream.sha256), 0))
         args = (host.root, self.cache_dir, str(uid_base), "", "", "", "", base, "", digest, "")
         try:
             await self.shells(host).run(
@@ -139,8 +138,8 @@ class ImageDelivery:
             raise explained(failure) from failure
         return True
 
-    async def _send(self, host: Host, base: str, digest: str, stream: Stream, offset: int) -> bool:
-        """Send a stream from `offset` on; return whether it is there whole."""
+    async def _send(self, host: Host, base: str, digest: str, stream: Stream, offset: int) -> None:
+        """Send a stream from `offset` on, unless another call does."""
         while True:
             began = time.monotonic()
             self.tell(f"sending {(stream.bytes - offset) / 2**20:.0f} MiB of the node image to {host.name}")
@@ -155,19 +154,16 @@ class ImageDelivery:
                     what=f"Sending the node image to {host.name}",
                 )
             except ScriptFailed as failure:
-                if failure.exit_status == _DAMAGED:
-                    _log.warning("image.damaged_on_the_way", host=host.name, image=stream.digest[:12])
-                    return False
                 if failure.exit_status != _MOVED_ON:
                     raise self._meaning(host, failure) from failure
             else:
                 took_s = round(time.monotonic() - began, 3)
                 sent = stream.bytes - offset
                 _log.info("image.sent", host=host.name, image=stream.digest[:12], bytes=sent, took_s=took_s)
-                return True
+                return
             looked = await self._look(host, base, digest)
             if looked.there or looked.whole.get(stream.digest) == stream.sha256:
-                return True
+                return
             offset = looked.parts.get((stream.digest, stream.sha256), 0)
 
     def _meaning(self, host: Host, failure: ScriptFailed) -> Exception:

@@ -202,7 +202,7 @@ def pool_failure(failure: ScriptFailed) -> CarinaError:
     if failure.exit_status == _BAD_DEVICE:
         return HostNotReady(
             failure.detail,
-            remedy="Name another device; or, if nobody needs what is on it, clear it: 'wipefs --all DEVICE' on the host.",
+            remedy="Name another device; or, if nobody needs what is on it, clear it there: 'wipefs --all DEVICE'.",
         )
     return failure
 

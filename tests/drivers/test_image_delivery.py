@@ -122,7 +122,7 @@ async def test_two_control_planes_send_to_a_host_in_turn(far: Far, node_image: s
     with capture_logs() as logs:
         await asyncio.gather(far.images().ensure(far.host, SWARM), far.images().ensure(far.host, SWARM))
     assert far.received == {BASE.digest(), node_image}
-    assert [entry for entry in logs if entry["event"] == "image.damaged_on_the_way"] == []
+    assert [entry for entry in logs if entry["event"] == "image.not_received"] == []
 
 
 @pytest.mark.parametrize("by", ["caller", "network"])
@@ -157,7 +157,7 @@ async def test_what_arrives_damaged_is_sent_again_from_its_beginning(far: Far, n
     (far.cache / f"{stream.name}.part-{sum_}").write_bytes(bytes(2**20))
     with capture_logs() as logs:
         assert await far.images().ensure(far.host, SWARM) == node_image
-    assert [entry["host"] for entry in logs if entry["event"] == "image.damaged_on_the_way"] == ["far"]
+    assert [entry["host"] for entry in logs if entry["event"] == "image.not_received"] == ["far"]
     assert far.received == {BASE.digest(), node_image}
 
 
