@@ -1,5 +1,6 @@
 """Overlay networks of a swarm. All functions block."""
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from domain.nodes import Member, manager_of
 from domain.overlays import Overlay
 from drivers.docker_client import Engines
 from drivers.swarm_probe import LABEL as PROBE_LABEL
+from drivers.swarm_probe import clear
 
 LABEL = "io.carina.overlay"
 _MTU = "com.docker.network.driver.mtu"
@@ -78,7 +80,15 @@ def remove_overlay(engines: Engines, members: Sequence[Member], name: str) -> No
                 raise OverlayFailed(f"{name} is in use by {', '.join(users)}.") from None
             if time.monotonic() > deadline:
                 raise
+            _clear_probes(engines, members)
         time.sleep(_POLL_S)
+
+
+def _clear_probes(engines: Engines, members: Sequence[Member]) -> None:
+    """Remove what lingers after a proof. Nodes that are silent are passed over: theirs are gone with them."""
+    for member in members:
+        with contextlib.suppress(APIError, RequestException):
+            clear(engines.at(member))
 
 
 def _find(engine: APIClient, name: str) -> Network | None:
