@@ -6,6 +6,7 @@
 # state/publications: protocol, host port, node's address, node's port. state/guarded: a network a line.
 state=$root/state
 table=carina_$prefix
+udp_timeout=/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream
 
 # One change at a time for each instance. The lock is on the directory itself, so there is no file to leave behind.
 lock_fabric() {
@@ -37,7 +38,7 @@ add_set() { # "set" or "map" and its name, type, elements
 # aliases, and from the state.
 apply_table() {
     local path name mark cluster cidr pods rules= line
-    local bridges= same= own= subnets= vnis= peers= published= opened= guarded= resolvers= direct= networks=
+    local bridges= same= own= subnets= vnis= peers= published= opened= guarded= resolvers= direct= networks= forgotten_s
     local protocol port address node_port
     for path in /sys/class/net/"$prefix"-br*; do
         [[ -e $path/bridge ]] || continue
@@ -77,6 +78,11 @@ apply_table() {
     add_set 'set networks' 'type ipv4_addr; flags interval; auto-merge' "$networks"
     add_set 'set direct' 'type ifname' "$direct"
     add_set 'set resolvers' 'type ipv4_addr' "$resolvers"
+    # A flow of UDP has no end: one to a port that leads elsewhere now would be held for the former one as long as it
+    # goes on. So it is kept from where that is remembered (conntrack) until it is forgotten there.
+    { read -r forgotten_s <"$udp_timeout"; } 2>/dev/null || forgotten_s=120
+    rules+="set stale { type ipv4_addr . inet_service . inet_service; flags dynamic,timeout; size 65536; "
+    rules+="timeout $((forgotten_s + 1))s; }"$'\n'
     nft -f - <<RULES
 table inet $table
 delete table inet $table
@@ -85,6 +91,7 @@ table inet $table {
   chain spoofed {
     type filter hook prerouting priority raw; policy accept;
     meta nfproto ipv4 iifname @bridges iifname . ip saddr != @own drop
+    ip saddr . udp sport . udp dport @stale drop
   }
   chain published_to_others {
     type nat hook prerouting priority dstnat; policy accept;
@@ -109,11 +116,15 @@ table inet $table {
     iifname @bridges jump outwards
   }
   chain inwards {
-    meta l4proto { tcp, udp } ct direction original ct status dnat ip daddr . meta l4proto . th dport != @opened drop
+    ct direction original ct status dnat ip daddr . meta l4proto . th dport != @opened jump withdrawn
     ct state established,related accept
     iifname != @bridges ct status dnat ip daddr . meta l4proto . th dport @opened accept
     iifname != @bridges oifname @direct accept
     drop
+  }
+  chain withdrawn {
+    meta l4proto tcp reject with tcp reset
+    meta l4proto udp update @stale { ip saddr . udp sport . ct original proto-dst } drop
   }
   chain outwards {
     udp dport 4789 drop

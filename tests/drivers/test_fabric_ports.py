@@ -30,8 +30,34 @@ with socket.create_connection(("192.0.2.1", 7000), timeout=5) as connection:
         connection.sendall(b"x")
         try:
             print(len(connection.recv(1)), flush=True)
-        except TimeoutError:
-            print("silent", flush=True)
+        except (ConnectionResetError, TimeoutError) as error:
+            print(type(error).__name__, flush=True)
+"""
+
+_WHO = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    server.bind(("0.0.0.0", 5353))
+    print("up", flush=True)
+    while True:
+        server.sendto(sys.argv[1].encode(), server.recvfrom(64)[1])
+"""
+
+_FLOW = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    client.connect(("192.0.2.1", 53))
+    client.settimeout(0.1)
+    last = None
+    while True:
+        client.send(b"x")
+        try:
+            who = client.recv(64).decode()
+        except (TimeoutError, ConnectionRefusedError):
+            continue
+        if who != last:
+            print(who, flush=True)
+        last = who
 """
 
 _STREAM_BACK = """
@@ -116,6 +142,23 @@ async def test_a_withdrawn_port_leads_nowhere_and_a_changed_one_elsewhere(street
     assert street.ask(street.outside, "192.0.2.1", 81) is None
 
 
+async def test_a_flow_that_never_pauses_goes_where_its_port_leads_now(street: Street) -> None:
+    box, away = street.host.box, street.outside
+    await box.bash("for which in '' _stream; do echo 1 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout$which; done")
+    for address in (NODE, SIBLING):
+        box.keep(*box.enter(street.host.nodes[address]), _PYTHON, "-S", "-c", _WHO, address)
+    await street.publish(Publication(53, NODE, 5353, Protocol.UDP))
+    flow = await asyncio.create_subprocess_exec(
+        *away.box.enter(), _PYTHON, "-S", "-c", _FLOW, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    assert flow.stdout
+    assert await flow.stdout.readline() == f"{NODE}\n".encode()
+    await street.publish(Publication(53, SIBLING, 5353, Protocol.UDP))
+    assert await flow.stdout.readline() == f"{SIBLING}\n".encode()
+    flow.kill()
+    await flow.wait()
+
+
 async def test_a_connection_lives_through_changes_and_ends_when_its_port_is_withdrawn(street: Street) -> None:
     box = street.host.box
     box.keep(*box.enter(street.host.nodes[NODE]), _PYTHON, "-S", "-c", _STREAM_BACK)
@@ -137,7 +180,8 @@ async def test_a_connection_lives_through_changes_and_ends_when_its_port_is_with
     assert await said() == b"1\n"
     await street.publish()
     held.stdin.write(b"\n")
-    assert await said() == b"silent\n"
+    # Where the host's own address is on a bridge that is in the firewall's hooks, the reset does not get there.
+    assert await said() in {b"ConnectionResetError\n", b"TimeoutError\n"}
     held.stdin.close()
     await held.wait()
 
