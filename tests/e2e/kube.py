@@ -93,6 +93,12 @@ class Kube:
         self.call("POST", DEPLOYMENTS, json={"metadata": {"name": name}, "spec": spec})
         self._expose(name)
 
+    def serve_outside(self, name: str, replicas: int) -> int:
+        self.serve(name, replicas)
+        spec = {"type": "NodePort", "selector": {"app": name}, "ports": [{"port": 8080, "nodePort": 30080}]}
+        self.call("POST", SERVICES, json={"metadata": {"name": f"{name}-outside"}, "spec": spec})
+        return 30080
+
     def serving(self, name: str) -> int:
         try:
             return int(self.get(f"{DEPLOYMENTS}/{name}")["status"].get("readyReplicas", 0))

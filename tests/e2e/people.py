@@ -37,6 +37,9 @@ class People(Protocol):
     def serve(self, name: str, replicas: int) -> None:
         """Start a service of several web servers, wherever they find room, and keep up their number."""
 
+    def serve_outside(self, name: str, replicas: int) -> int:
+        """Start such a service, one server on a node, which is asked from outside too; return the nodes' port."""
+
     def serving(self, name: str) -> int:
         """How many of the service's servers run; none as long as the cluster does not answer."""
 

@@ -32,10 +32,15 @@ class Swarm:
 
     def at(self, address: str) -> docker.DockerClient:
         if address not in self._clients:
-            client = docker.DockerClient(base_url=f"tcp://{address}:{PORT}", tls=self._tls, version="1.44", timeout=30)
+            client = docker.DockerClient(base_url=self._endpoint(address), tls=self._tls, version="1.44", timeout=30)
             client.api.trust_env = False
             self._clients[address] = client
         return self._clients[address]
+
+    def _endpoint(self, address: str) -> str:
+        """Where the API of the node with that address is reached: on some hosts, at a port of theirs."""
+        nodes = self.installation.nodes(self.cluster_id)
+        return next((str(node["endpoint"]) for node in nodes if node["address"] == address), f"tcp://{address}:{PORT}")
 
     @property
     def addresses(self) -> list[str]:
@@ -81,6 +86,18 @@ class Swarm:
             mode={"Replicated": {"Replicas": replicas}},
             restart_policy=RestartPolicy(condition="any", delay=10**8),
         )
+
+    def serve_outside(self, name: str, replicas: int) -> int:
+        ports = [{"Protocol": "tcp", "PublishedPort": 8080, "TargetPort": 8080, "PublishMode": "host"}]
+        self.manager.services.create(
+            PROBE_IMAGE,
+            WEB,
+            name=name,
+            endpoint_spec=EndpointSpec(mode="dnsrr", ports=ports),
+            mode={"Global": {}},
+            restart_policy=RestartPolicy(condition="any", delay=10**8),
+        )
+        return 8080
 
     def serving(self, name: str) -> int:
         try:
