@@ -1,7 +1,7 @@
 """Hosts: measured, prepared, and given back."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -55,16 +55,18 @@ class LinuxHosts:
         pool_bytes: int | None = None,
         network: str | None = None,
         uid_ranges: int = UID_RANGES_PER_CLAIM,
+        disconnect: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         """`pool_bytes` is the size of a new pool's file, `network` the nodes' network: both are chosen if None.
 
-        `uid_ranges` is how many nodes' uids are claimed on a host.
+        `uid_ranges` is how many nodes' uids are claimed on a host; `disconnect` ends connections to an address.
         """
         self._instance = instance
         self._shells = shells
         self._pool_bytes = pool_bytes
         self._claims = Claims(instance, network=network, uid_ranges=uid_ranges)
         self._label = label_of(instance)
+        self._disconnect = disconnect
 
     async def measure(self, host: Host) -> HostReport:
         """Say what the host can do, by trying where that is possible. Changes nothing that lasts."""
@@ -124,7 +126,8 @@ class LinuxHosts:
         """Take back what the host was given: bridges, rules, mounted pool, boot unit; its nodes have to be gone.
 
         With `purge` the data goes too: pool, claim, uid ranges, and, with the last instance, the settings kept for the
-        next boot. Packages stay. Nothing there is no error. Raises `CommandFailed`.
+        next boot; then nothing is connected to the host any more. Packages stay. Nothing there is no error. Raises
+        `CommandFailed`.
         """
         shell = self._shells(host)
         await LinuxFabric(self._instance, self._shells).remove_all(host)
@@ -139,6 +142,8 @@ class LinuxHosts:
                 timeout_s=_TIMEOUT_S,
                 what=f"Removing settings for the next boot on {host.name}",
             )
+            if self._disconnect is not None:
+                await self._disconnect(host.address)
         structlog.get_logger().info("host.released", host=host.name, purged=purge)
 
     async def _provide(self, shell: Shell, host: Host) -> tuple[Provided, Surroundings]:

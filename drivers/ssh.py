@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import structlog
+
 from domain.errors import CarinaError, HostNotReady, HostUnreachable
 from drivers.shell import Result
 from drivers.ssh_connection import Connection, NotBegun, ScriptCut, SessionRefused
@@ -21,6 +23,7 @@ KEEP_ALIVE_S = 15.0
 MAX_CONNECTIONS = 4
 """Connections to one host: a further one is made only when all places on those before it are taken."""
 
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _CHUNK_BYTES = 256 * 2**10
 
 
@@ -60,6 +63,7 @@ class SshShell:
         """
         self._stay_on_one_loop()
         self.scripts[what] += 1
+        _log.debug("ssh.script", host=self.target.address, what=what)
         with await asyncio.to_thread(_opened, stdin, offset) as source:
             while True:
                 connection = await self._place()

@@ -32,6 +32,9 @@ class Examination:
             "capabilities": sorted(self.report.capabilities),
             "mtu": self.report.mtu,
             "cgroup_version": self.report.cgroup_version,
+            "address": self.report.address,
+            "total": asdict(self.report.total),
+            "free": asdict(self.report.free),
             "checks": [asdict(check) for check in self.report.checks],
         }
 

@@ -52,7 +52,7 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place
         login = Login("operator", machine.port, str(machine.identity), machine.host_key)
         shells = host_shells(tmp_path_factory.mktemp("home"))
         try:
-            hosts = LinuxHosts(INSTANCE, shells, pool_bytes=8 * 2**30)
+            hosts = LinuxHosts(INSTANCE, shells, pool_bytes=8 * 2**30, disconnect=shells.forget)
             yield Place(machine, Host("far", machine.name, machine.address, ROOT, login=login), shells, hosts)
         finally:
             await shells.close()
@@ -107,6 +107,7 @@ async def test_a_machine_is_previewed_prepared_carries_a_node_and_is_given_back(
     await _carry_a_node(place, replace(host, image=node_image))
 
     await place.hosts.release(host, purge=True)
+    assert not place.shells.scripts()  # those of connections that are kept
     gone = {line for line in place.machine.run(TRACES, check=False).splitlines() if "sysctl" not in line}
     assert gone - set(before.splitlines()) == set()
     assert f"root:{claim.uid_first}:{claim.uid_ranges * UIDS_PER_NODE}" not in gone
