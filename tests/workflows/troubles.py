@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from domain.errors import HostUnreachable, SwarmFailed
+from domain.facts import NodeFacts
 from domain.hosts import Host
 from domain.nodes import Member, NodePlan
 
@@ -105,6 +106,7 @@ class Trouble:
             if isinstance(host, Host) and host.name in self.dead:
                 raise HostUnreachable(f"root@{host.address}: no route to host")
         members = [argument for argument in args if isinstance(argument, Member)]
+        members += [argument.member for argument in args if isinstance(argument, NodeFacts)]
         members += [member for argument in args if isinstance(argument, (list, tuple)) for member in argument]
         needed = members[:1] if call in MANAGER_ALONE else members
         for member in needed:
@@ -165,6 +167,8 @@ def subject_of(args: tuple[object, ...]) -> str:
     for argument in reversed(args):
         if isinstance(argument, (NodePlan, Member)):
             return argument.name
+        if isinstance(argument, NodeFacts):
+            return argument.ref.name
     if len(args) == 2 and isinstance(args[1], str) and args[1].count("-") >= 3:
         return "-".join(args[1].split("-")[1:-1])  # a container is named prefix-cluster-index-tail
     return ""
