@@ -142,13 +142,15 @@ async def test_limits_that_a_host_has_no_controller_for_are_left_out(
     with space() as lacking:
         await lacking.run(LOSE_CONTROLLERS, timeout_s=10)
         nodes = LxcNodes(lacking.shells)
-        await nodes.ensure(plan, [])
-        config = (real_host.pool / "nodes" / plan.container / "config.host").read_text()
-        assert ".pids.max" not in config
-        assert ".cpuset.cpus" not in config
-        free = await lacking.said(real_host, plan, "free", "--bytes")
-        assert int(free.splitlines()[1].split()[1]) == SIZE.memory_bytes
-        await nodes.remove(plan.host, plan.container)
+        try:
+            await nodes.ensure(plan, [])
+            config = (real_host.pool / "nodes" / plan.container / "config.host").read_text()
+            assert ".pids.max" not in config
+            assert ".cpuset.cpus" not in config
+            free = await lacking.said(real_host, plan, "free", "--bytes")
+            assert int(free.splitlines()[1].split()[1]) == SIZE.memory_bytes
+        finally:
+            await nodes.remove(plan.host, plan.container)
 
 
 async def test_nodes_begin_at_different_cpus(real_host: RealHost, node_image: str, room: Space, plan: NodePlan) -> None:
