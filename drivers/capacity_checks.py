@@ -89,6 +89,14 @@ def _disk(facts: Facts) -> Check:
     free = int(pool or device or facts.get("root.free") or 0)
     where = "free in the pool" if pool else "on the device for the pool" if device else "free for the pool"
     detail = f"{free / _GIB:.1f} GiB {where}"
+    if facts.get("device") and not device and not pool:
+        return Check(
+            "disk",
+            MISSING,
+            f"{facts['device']} is no block device",
+            "The storage pool was to be made on it.",
+            "lsblk  # names those that there are; then add the host with one of them, or with none",
+        )
     if free >= SMALLEST_BYTES:
         return Check("disk", OK, detail)
     # An existing pool goes on working until it is full; a new one is not made.

@@ -55,8 +55,8 @@ if [ -d "$1/pool" ] && [ "$(stat -f -c %T "$1/pool")" = btrfs ]; then
 fi
 say btrfs.simple "$([ ! -e /sys/fs/btrfs/features/simple_quota ] || echo yes)"
 if [ -n "$5" ]; then
+  say device "$5"
   say device.bytes "$(blockdev --getsize64 "$5" 2> /dev/null)"
-  say device.holds "$(blkid --output value --match-tag TYPE "$5" 2> /dev/null)"
 fi
 say memory.available "$(($(awk '$1 == "MemAvailable:" {{print $2}}' /proc/meminfo) * 1024))" # mawk's %d ends at 2 GiB
 say memory.total "$(($(awk '$1 == "MemTotal:" {{print $2}}' /proc/meminfo) * 1024))"

@@ -185,6 +185,11 @@ def test_a_device_for_the_pool_is_the_room_there_will_be() -> None:
     assert check("disk", MICRO_VM, device__bytes=str(500 * GIB), root__free="1000").state is CheckState.OK
 
 
+def test_a_device_that_is_not_there_is_missing() -> None:
+    assert check("disk", MICRO_VM, device="/dev/nowhere", device__bytes="").state is CheckState.MISSING
+    assert check("disk", MICRO_VM, device="/dev/gone", pool__free=str(90 * GIB)).state is CheckState.OK
+
+
 @pytest.mark.parametrize(
     ("routes", "ssh", "address"),
     [
