@@ -10,7 +10,7 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,27 +19,19 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from rack_histories import Recorded, drain, drain_failed, ended, move_dead, spanning  # noqa: E402
 from sqlalchemy import Engine  # noqa: E402 - the path comes first
 from workflow_testbed import Bed, Handle, running, start_real_server  # noqa: E402
 
-from domain.errors import DiskFull, ImageLoadFailed, NoAddressLeft  # noqa: E402
-from domain.hosts import CAP_ESP, Host  # noqa: E402
+from domain.errors import DiskFull, ImageLoadFailed  # noqa: E402
+from domain.hosts import CAP_ESP  # noqa: E402
 from domain.nodes import NodePlan  # noqa: E402
-from domain.operations import OperationKind  # noqa: E402
-from domain.publications import Protocol  # noqa: E402
 from store.engine import make_engine  # noqa: E402
 from store.migrate import upgrade  # noqa: E402
 from store.views import Accepted  # noqa: E402
 from workflows.names import cluster_workflow_id  # noqa: E402
 
 HISTORIES = Path(__file__).parent / "histories"
-Recorded = Mapping[str, Handle]
-
-
-async def _ended(bed: Bed, accepted: Accepted) -> Handle:
-    handle = await bed.start(accepted.operation)
-    await bed.end(handle)
-    return handle
 
 
 async def _cancelled(bed: Bed, accepted: Accepted, call: str, on: str | None = None) -> Handle:
@@ -53,19 +45,19 @@ async def _cancelled(bed: Bed, accepted: Accepted, call: str, on: str | None = N
 
 async def create(bed: Bed) -> Recorded:
     accepted = bed.accept_create(count=3)
-    handle = await _ended(bed, accepted)
+    handle = await ended(bed, accepted)
     child = bed.client.get_workflow_handle(f"{cluster_workflow_id(accepted.cluster.id)}-overlay")
     return {"create": handle, "create-overlay": child}
 
 
 async def create_failed(bed: Bed) -> Recorded:
     bed.trouble.fail("orchestrator.join", DiskFull("the pool is full"), on="demo-2")
-    return {"create-failed": await _ended(bed, bed.accept_create(count=3))}
+    return {"create-failed": await ended(bed, bed.accept_create(count=3))}
 
 
 async def create_retained(bed: Bed) -> Recorded:
     bed.trouble.fail("nodes.ensure", DiskFull("the pool is full"), on="demo-2")
-    return {"create-retained": await _ended(bed, bed.accept_create(count=2, retain=True))}
+    return {"create-retained": await ended(bed, bed.accept_create(count=2, retain=True))}
 
 
 async def create_cancelled(bed: Bed) -> Recorded:
@@ -81,43 +73,43 @@ async def create_cancelled_in_overlay(bed: Bed) -> Recorded:
 
 async def grow(bed: Bed) -> Recorded:
     cluster = await bed.active(count=1)
-    return {"grow": await _ended(bed, bed.accept_resize(cluster.id, 3))}
+    return {"grow": await ended(bed, bed.accept_resize(cluster.id, 3))}
 
 
 async def grow_failed(bed: Bed) -> Recorded:
     cluster = await bed.active(count=1)
     bed.trouble.fail("nodes.ensure", DiskFull("the pool is full"), on="demo-3")
-    return {"grow-failed": await _ended(bed, bed.accept_resize(cluster.id, 4))}
+    return {"grow-failed": await ended(bed, bed.accept_resize(cluster.id, 4))}
 
 
 async def shrink(bed: Bed) -> Recorded:
     cluster = await bed.active(count=3)
-    return {"shrink": await _ended(bed, bed.accept_resize(cluster.id, 1))}
+    return {"shrink": await ended(bed, bed.accept_resize(cluster.id, 1))}
 
 
 async def shrink_failed(bed: Bed) -> Recorded:
     cluster = await bed.active(count=3)
     bed.trouble.fail("orchestrator.drain", DiskFull("no room elsewhere"), on="demo-3")
-    return {"shrink-failed": await _ended(bed, bed.accept_resize(cluster.id, 1))}
+    return {"shrink-failed": await ended(bed, bed.accept_resize(cluster.id, 1))}
 
 
 async def overlays(bed: Bed) -> Recorded:
     cluster = await bed.active(count=2)
-    added = await _ended(bed, bed.accept_overlay(cluster.id))
+    added = await ended(bed, bed.accept_overlay(cluster.id))
     removal, _view = bed.repository.accept_overlay_removal(cluster.id, "extra")
-    removed = await _ended(bed, removal)
+    removed = await ended(bed, removal)
     bed.trouble.fail("orchestrator.verify", DiskFull("no room to verify"))
     return {
         "overlay-add": added,
         "overlay-remove": removed,
-        "overlay-add-failed": await _ended(bed, bed.accept_overlay(cluster.id, "broken")),
+        "overlay-add-failed": await ended(bed, bed.accept_overlay(cluster.id, "broken")),
     }
 
 
 async def delete(bed: Bed) -> Recorded:
     cluster = await bed.active(count=3)
     bed.trouble.fail("nodes.remove", DiskFull("it does not go"), on="demo-3")
-    return {"delete": await _ended(bed, bed.repository.accept_delete(cluster.id, force=False))}
+    return {"delete": await ended(bed, bed.repository.accept_delete(cluster.id, force=False))}
 
 
 async def prepare_host(bed: Bed) -> Recorded:
@@ -130,66 +122,6 @@ async def prepare_host(bed: Bed) -> Recorded:
     failed = await bed.start(bed.outbox.accept_prepare_host(host.id))
     await bed.end(failed)
     return {"prepare-host": handle, "prepare-host-failed": failed}
-
-
-async def spanning(bed: Bed) -> Recorded:
-    bed.rack(2)
-    accepted = bed.accept_create(count=2)
-    created = await _ended(bed, accepted)
-    cluster = bed.cluster(accepted)
-    port, _view = bed.repository.accept_publish(cluster.id, host_port=80, node_port=30080, protocol=Protocol.TCP)
-    published = await _ended(bed, port)
-    port, _view = bed.repository.accept_unpublish(cluster.id, 80, Protocol.TCP)
-    withdrawn = await _ended(bed, port)
-    bed.trouble.fail("fabric.ensure_publications", NoAddressLeft("no port is left"), times=1)
-    port, _view = bed.repository.accept_publish(cluster.id, host_port=81, node_port=30080, protocol=Protocol.TCP)
-    return {
-        "create-over-hosts": created,
-        "publish": published,
-        "unpublish": withdrawn,
-        "publish-failed": await _ended(bed, port),
-    }
-
-
-async def drain(bed: Bed) -> Recorded:
-    hosts = bed.rack(3)
-    cluster = await bed.active(count=3)
-    places = {node.name: node.host for node in bed.node_views(cluster)}
-    drained = next(host for host in hosts if host.name == places["demo-3"])
-    managing = next(host for host in hosts if host.name == places["demo-1"])
-    failed = await _host_task(bed, managing, OperationKind.DRAIN_HOST)
-    done = await _host_task(bed, drained, OperationKind.DRAIN_HOST)
-    moved = bed.started[-1]
-    removed = await _host_task(bed, drained, OperationKind.REMOVE_HOST)
-    return {"drain-host": done, "drain-host-failed": failed, "move": moved, "remove-host": removed}
-
-
-async def drain_failed(bed: Bed) -> Recorded:
-    hosts = bed.rack(3)
-    cluster = await bed.active(count=3)
-    places = {node.name: node.host for node in bed.node_views(cluster)}
-    host = next(host for host in hosts if host.name == places["demo-2"])
-    bed.trouble.fail("orchestrator.verify", DiskFull("no room to verify"))
-    await _host_task(bed, host, OperationKind.DRAIN_HOST)
-    undone = bed.started[-1]
-    removed = await _host_task(bed, host, OperationKind.REMOVE_HOST, force=True)
-    return {"move-failed": undone, "move-dead-failed": bed.started[-1], "remove-host-force": removed}
-
-
-async def move_dead(bed: Bed) -> Recorded:
-    hosts = bed.rack(3)
-    cluster = await bed.active(count=3)
-    places = {node.name: node.host for node in bed.node_views(cluster)}
-    host = next(host for host in hosts if host.name == places["demo-2"])
-    await _host_task(bed, host, OperationKind.REMOVE_HOST, force=True)
-    return {"move-dead": bed.started[-1]}
-
-
-async def _host_task(bed: Bed, host: Host, kind: OperationKind, *, force: bool = False) -> Handle:
-    """Run an operation on a host; what was started last then is its last move, if there was one."""
-    before = len(bed.started)
-    await bed.run_task(host, kind, force=force)
-    return bed.started[before]
 
 
 async def heal(bed: Bed) -> Recorded:
@@ -211,9 +143,9 @@ async def _healed(bed: Bed, cluster_id: str) -> Handle:
 
 async def load_image(bed: Bed) -> Recorded:
     cluster = await bed.active(count=2)
-    loaded = await _ended(bed, bed.accept_image(cluster))
+    loaded = await ended(bed, bed.accept_image(cluster))
     bed.trouble.fail("orchestrator.load_image", ImageLoadFailed("no space left on device"), on="demo-2")
-    return {"load-image": loaded, "load-image-failed": await _ended(bed, bed.accept_image(cluster, b"another"))}
+    return {"load-image": loaded, "load-image-failed": await ended(bed, bed.accept_image(cluster, b"another"))}
 
 
 async def sweep(bed: Bed) -> Recorded:

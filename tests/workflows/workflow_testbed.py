@@ -10,8 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from hosts_of_bed import Handle, HostsOfBed
 from sqlalchemy import Engine, text
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import SearchAttributeKey
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Interceptor, Worker
@@ -21,10 +22,9 @@ from activities.ports import Archives, Fabric, Hosts, Images, Nodes, Orchestrato
 from activities.progress import ProgressInterceptor
 from api.starts import start_of
 from domain.clusters import SWARM, ClusterStatus
-from domain.host_input import AskedHost
 from domain.hosts import Claim, Host, HostState
 from domain.instance import Instance
-from domain.operations import OperationKind, StepState
+from domain.operations import StepState
 from drivers.fakes.fabric import FakeFabric
 from drivers.fakes.hosts import FakeHosts
 from drivers.fakes.images import DIGEST, FakeImages
@@ -33,7 +33,6 @@ from drivers.fakes.orchestrator import FakeOrchestrator
 from drivers.pki import CertificatePki
 from drivers.vault import FileVault
 from store.archives import ArchiveFolder
-from store.host_admin import HostAdmin
 from store.hosts import ensure_local_host
 from store.outbox import Outbox
 from store.records import StoreRecords
@@ -47,7 +46,6 @@ from workflows.names import SEARCH_ATTRIBUTES, SWEEP_ORPHANS, SweepOrphansInput
 BINARIES = Path(sys.executable).parent
 RUN_TIMEOUT_S = 60.0
 INSTANCE = Instance("tst0")
-Handle = WorkflowHandle[Any, Any]
 
 
 async def start_real_server() -> WorkflowEnvironment:
@@ -65,7 +63,7 @@ async def start_real_server() -> WorkflowEnvironment:
 
 
 @dataclass
-class Bed:
+class Bed(HostsOfBed):
     """What a test of workflows works with: an instance with one host, whose outside world is in memory."""
 
     client: Client
@@ -125,35 +123,6 @@ class Bed:
         self.records.record_host(ready, None)
         return ready
 
-    def rack(self, count: int = 3) -> list[Host]:
-        """Add hosts that publish ports and can be joined, and let no new node come to the first one."""
-        with self.engine.begin() as connection:
-            connection.execute(text("UPDATE hosts SET cordoned = true"))
-        return [self.add_host(f"rack{number}", f"192.0.2.{number}") for number in range(1, count + 1)]
-
-    def add_host(self, name: str, address: str, *, ready: bool = True) -> Host:
-        admin = HostAdmin(self.engine)
-        asked = AskedHost(name, name, fabric_address=address)
-        accepted = admin.accept_add(asked, root="/nowhere")
-        host = self.records.host(accepted.host.id)
-        if ready:
-            self.records.complete_operation(accepted.operation.id)
-            claim = Claim("10.64.0.0/16", 1_000_000_000, 64)
-            host = replace(host, state=HostState.READY, claim=claim, image=DIGEST)
-            self.records.record_host(host, None)
-        return host
-
-    def kill(self, *hosts: Host) -> None:
-        """Let hosts answer nobody until the trouble is healed."""
-        for host in hosts:
-            self.trouble.dead |= {host.name, host.fabric_address}
-
-    def accept_cordon(self, host: Host) -> None:
-        HostAdmin(self.engine).set_cordoned(host.id, cordoned=True)
-
-    def accept_task(self, host: Host, kind: OperationKind, *, force: bool = False) -> OperationView:
-        return HostAdmin(self.engine).accept_task(host.id, kind, force=force).operation
-
     def accept_create(self, name: str = "demo", count: int = 1, *, retain: bool = False) -> Accepted:
         return self.repository.accept_create(
             name=name, cluster_type=SWARM, node_count=count, retain=retain, idempotency=None
@@ -199,27 +168,6 @@ class Bed:
         operation = accepted.operation if isinstance(accepted, Accepted) else accepted
         await self.end(await self.start(operation))
         return self.repository.operation(operation.id)
-
-    async def run_task(self, host: Host, kind: OperationKind, *, force: bool = False) -> OperationView:
-        """Run an operation on a host to its end, and the moves that it has accepted."""
-        operation = self.accept_task(host, kind, force=force)
-        handle = await self.start(operation)
-        moving = asyncio.create_task(self._start_moves())
-        try:
-            await self.end(handle)
-        finally:
-            moving.cancel()
-        return self.repository.operation(operation.id)
-
-    async def _start_moves(self) -> None:
-        """Start moves that were accepted, as the reconciler does."""
-        begun: set[str] = set()
-        while True:
-            for operation in await asyncio.to_thread(self.outbox.pending, 0.0):
-                if operation.kind is OperationKind.MOVE and operation.id not in begun:
-                    begun.add(operation.id)
-                    await self.start(operation)
-            await asyncio.sleep(0.02)
 
     async def end(self, handle: Handle) -> WorkflowExecutionStatus | None:
         """Wait for a workflow's end, and return how it ended."""
