@@ -19,6 +19,8 @@ _PYTHON = os.path.realpath(sys.executable)
 
 _SETUP = """
 set -e
+# A pool that stayed mounted here would keep its loop device when it is unmounted elsewhere.
+awk '$3 == "btrfs" {print $2}' /proc/mounts | xargs --no-run-if-empty umount --lazy
 mount -t sysfs sysfs /sys
 mount -t tmpfs tmpfs /mnt
 mkdir /mnt/upper /mnt/work

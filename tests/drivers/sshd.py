@@ -68,8 +68,8 @@ class Sshd:
 
 
 @contextlib.contextmanager
-def running(home: Path, *settings: str) -> Iterator[Sshd]:
-    """Run an sshd, with more lines of configuration."""
+def running(home: Path, *settings: str, pool: Path | None = None) -> Iterator[Sshd]:
+    """Run an sshd, with more lines of configuration. Of storage pools that are mounted it sees none but `pool`."""
     program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
     if os.geteuid() != 0 or program is None:
         pytest.fail("tests over SSH need root and Debian's package 'openssh-server'")
@@ -77,7 +77,7 @@ def running(home: Path, *settings: str) -> Iterator[Sshd]:
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(home / name))
     port = _free_port()
     (home / "config").write_text(_config(home, port, settings))
-    prepare = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "bash", "-c", _accounts(home), "bash"]
+    prepare = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "bash", "-c", _accounts(home, pool), "bash"]
     command = [*prepare, program, "-D", "-e", "-f", str(home / "config")]
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -109,8 +109,11 @@ def _config(home: Path, port: int, settings: tuple[str, ...]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _accounts(home: Path) -> str:
-    """Return a script that, in the namespace that it runs in, sets up accounts and /run, and runs its arguments."""
+def _accounts(home: Path, pool: Path | None) -> str:
+    """Return a script that, in the namespace that it runs in, sets up accounts and /run, and runs its arguments.
+
+    A pool that stayed mounted there would keep its loop device when it is unmounted elsewhere.
+    """
     etc = home / "etc"
     etc.mkdir()
     for name in _ACCOUNTS:
@@ -124,6 +127,7 @@ def _accounts(home: Path) -> str:
     (etc / "sudoers").write_text(f"{WITH_SUDO} ALL=(ALL) NOPASSWD: ALL\n")
     mounts = "\n".join(f"mount --bind {etc / name} /etc/{name}" for name in _ACCOUNTS)
     return f"""set -e
+awk -v keep={pool} '$3 == "btrfs" && $2 != keep {{print $2}}' /proc/mounts | xargs --no-run-if-empty umount --lazy
 {mounts}
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/sshd

@@ -95,7 +95,7 @@ async def far(tmp_path: Path, near: Near) -> AsyncIterator[Far]:
     cache.mkdir()
     shutil.copytree(near.cache, tmp_path / "cache")
     (tmp_path / "sshd").mkdir()
-    with prepared_host() as real, running(tmp_path / "sshd") as sshd:
+    with prepared_host() as real, running(tmp_path / "sshd", pool=real.pool) as sshd:
         host = replace(real.host, id="far", name="far", address="127.0.0.1")
         shells = HostShells(lambda _: sshd.target())
         try:
