@@ -8,12 +8,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from kubernetes_nodes import kubernetes_nodes
 from lxcfs_space import Space, space
 from nodes_help import in_node, plan_node
 from realhost import RealHost, run
 
+from domain.clusters import ClusterType
 from domain.nodes import NodePlan
 from domain.sizes import Size
+from drivers.kubernetes_client import Api
 from drivers.lxc import LxcNodes
 
 MIB = 2**20
@@ -180,6 +183,23 @@ async def test_a_node_without_a_size_sees_the_whole_machine_and_starts_no_lxcfs(
         assert "lxcfs" not in await in_node(real_host, plan, "cat", "/proc/mounts")
     finally:
         await LxcNodes().remove(plan.host, plan.container)
+
+
+async def test_a_kubernetes_node_tells_its_size_as_its_capacity(
+    real_host: RealHost, kubernetes: ClusterType, kubernetes_image: str
+) -> None:
+    with space() as own:
+        async with kubernetes_nodes(real_host, kubernetes, kubernetes_image, name="sized", count=1, slot=0) as nodes:
+            [manager] = nodes.members
+            nodes.plans[0] = plan = dataclasses.replace(nodes.plans[0], size=Size(1, 2048 * MIB, 2048 * MIB))
+            files = nodes.orchestrator.node_files(nodes.cluster, plan, manager, nodes.keys)
+            await LxcNodes(own.shells, ready_timeout_s=60).ensure(plan, files)
+            await nodes.orchestrator.form(manager, nodes.access)
+            with Api(manager, nodes.access) as api:
+                [node] = api.items("/api/v1/nodes")
+            capacity = node["status"]["capacity"]
+            assert (capacity["cpu"], capacity["memory"]) == ("1", "2Gi")
+            await LxcNodes(own.shells).remove(plan.host, plan.container)
 
 
 def killed_inside(plan: NodePlan) -> int:
