@@ -30,6 +30,8 @@ def main() -> None:
     if options.rack:
         rack_demo.prepare(service, options.rack, timings)
     show(service, timings)
+    if options.rack:
+        print(rack_demo.NEXT)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,13 @@ import sys
 from service import BIN, Json, Service
 from timings import Timings
 
+NEXT = """The hosts:
+  carina host ls
+  carina host doctor rack1
+  make rack DOWN=1            # ends them
+  make down PURGE=1 FORCE=1   # removes Carina's data though it still knows them
+"""
+
 
 def prepare(service: Service, count: int, timings: Timings) -> None:
     """Have a rack, and its hosts in Carina; new clusters go there, not on this machine."""
