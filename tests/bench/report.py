@@ -22,7 +22,7 @@ def comparison(kind: Kind, nodes: int, script: Sequence[Run], carina: Sequence[R
     ]
     return (
         f"\n=== {kind.coe}, {_nodes(nodes)}, {len(script)} pairs of runs,"
-        f" ms until containers on the nodes have answered\n{_table(rows)}\n"
+        f" ms until containers on the nodes have answered\n{table(rows)}\n"
         f"  ratio of the medians {ratio:.2f} ({_verdict(ratio, kind.aim)} of {kind.aim}); "
         f"of the pairs {' '.join(f'{pair:.2f}' for pair in pairs)}; "
         f"with {kind.more} {_ratio(script, carina, lambda run: run.further_ms):.2f}"
@@ -42,7 +42,7 @@ def joins(kind: Kind, script: Sequence[Run], carina: Sequence[Run]) -> str:
         ["carina grow --by 1 --wait, until its pods are proved too", *_three(grown)],
     ]
     return (
-        f"\n{_table(rows)}\n  ratio of the medians {median(ours) / median(theirs):.2f};"
+        f"\n{table(rows)}\n  ratio of the medians {median(ours) / median(theirs):.2f};"
         f" {median(ours):.0f} ms is {_verdict(median(ours), kind.join_aim_ms)} of {kind.join_aim_ms:.0f} ms\n"
     )
 
@@ -62,7 +62,7 @@ def milestones(kind: Kind, script: Sequence[Run], carina: Sequence[Run]) -> str:
         times = [_median_of(runs, lambda run, name=name: run.milestones.get(name)) for runs in (script, carina)]
         if any(time is not None for time in times):
             rows.append([name, *("" if time is None else f"{time:.0f}" for time in times)])
-    return _table(rows)
+    return table(rows)
 
 
 def where_time_goes(kind: Kind, carina: Sequence[Run], client_start_ms: float) -> str:
@@ -86,14 +86,14 @@ def where_time_goes(kind: Kind, carina: Sequence[Run], client_start_ms: float) -
     late = [run.milestones["command ended"] - run.milestones["operation ended"] for run in carina]
     add("operation's end until the client has ended", median(late))
     add(f"answers of {kind.more}", median(run.further_ms - run.total_ms for run in carina))
-    return _table(rows)
+    return table(rows)
 
 
 def memory(of: Mapping[str, Memory]) -> str:
     """What processes hold while nothing happens."""
     rows = [["memory when nothing happens, MiB", "PSS", "RSS", "processes"]]
     rows += [[name, f"{held.pss:.0f}", f"{held.rss:.0f}", str(held.processes)] for name, held in of.items()]
-    return f"\n{_table(rows)}"
+    return f"\n{table(rows)}"
 
 
 def _nodes(count: int) -> str:
@@ -117,7 +117,7 @@ def _median_of(runs: Sequence[Run], value: Callable[[Run], float | None]) -> flo
     return median(found) if found else None
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  "
