@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.hosts_at_once import Part, converge, on_all, on_hosts
 from activities.inputs import HostsStep, HostStep, Step
+from activities.patience import with_host
 from activities.ports import Fabric, Records
 from domain.clusters import Capability
 from domain.errors import HostNotReady, NoAddressLeft, SegmentBroken
@@ -88,8 +89,11 @@ class FabricActivities:
 
     async def _unanswered(self, sender: NodeFacts, speakers: Sequence[NodeFacts]) -> list[str]:
         names = {node.plan.address: node.plan.host.name for node in speakers if node is not sender}
-        silent = await self._fabric.probe(sender.plan, list(names))
         size, host = sender.plan.segment.mtu, sender.plan.host.name
+        try:
+            silent = await self._fabric.probe(sender.plan, list(names))
+        except Exception as error:
+            raise with_host(error, host) from error
         return [f"{host} does not reach {names[address]} with packets of {size} bytes" for address in silent]
 
     async def _bring(

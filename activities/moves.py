@@ -1,6 +1,7 @@
 """Steps that take nodes off a host, and a host out of the fleet."""
 
 import asyncio
+import time
 
 from temporalio import activity
 
@@ -15,8 +16,12 @@ from domain.nodes import NodeRef
 POLL_S = 0.5
 """How often it is looked whether moves have ended. They take seconds at least."""
 
+WAIT_S = 2.5 * 3600
+"""How long changes to clusters are waited for. Each has steps with bounds of their own, minutes in all."""
+
 _QUIET_LOOKS = 2
 """A cluster may become idle between the look that finds it busy, and the one that finds nobody so: it gets a turn."""
+_LATER = "Look at the operations of those clusters; then ask for the host again."
 
 
 class MoveActivities:
@@ -33,6 +38,7 @@ class MoveActivities:
 
         A cluster that is being changed gets its turn after that. What a move that failed says is noted.
         """
+        deadline = time.monotonic() + WAIT_S
         told: set[str] = set()
         quiet = 0
         while quiet < _QUIET_LOOKS:
@@ -45,6 +51,11 @@ class MoveActivities:
                     told.add(move)
             if awaited or not all(has_ended for _, has_ended, _ in ended):
                 quiet = 0
+                if time.monotonic() > deadline:
+                    waiting = ", ".join(awaited) or "clusters whose nodes are being moved"
+                    raise HostInUse(
+                        f"After {WAIT_S / 3600:g} h, these are still being changed: {waiting}.", remedy=_LATER
+                    )
                 await asyncio.sleep(POLL_S)
             else:
                 quiet += 1
