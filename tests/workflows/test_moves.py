@@ -236,3 +236,34 @@ async def test_a_cluster_whose_manager_was_on_a_dead_host_says_so_and_can_be_del
         del bed.fabric.publications[dead.id]
     left = {plan.host.name for plan in bed.nodes.plans.values()}
     assert left == {dead.name}, "what is on the dead host is beyond reach"
+
+
+async def test_a_forced_delete_pushes_a_move_aside_and_the_drain_goes_on(bed: Bed) -> None:
+    hosts = bed.rack(3)
+    cluster, drained = await without_manager(bed, hosts)
+    held = bed.trouble.hold("orchestrator.join")
+    task = asyncio.create_task(bed.run_task(drained, DRAIN))
+    await held.wait_reached()
+    deleting = bed.repository.accept_delete(cluster.id, force=True)
+    (move,) = moves(bed, cluster)
+    await bed.client.get_workflow_handle(move.workflow_id).cancel()
+    await bed.until(lambda: bed.repository.operation(move.id).state is OperationState.CANCELLED)
+    assert (await bed.run(deleting)).state is OperationState.SUCCEEDED
+    assert (await task).error is None
+    bed.assert_nothing_left()
+
+
+async def test_a_drain_that_is_cancelled_lets_moves_under_way_go_on(bed: Bed) -> None:
+    hosts = bed.rack(3)
+    cluster, drained = await without_manager(bed, hosts)
+    held = bed.trouble.hold("orchestrator.join")
+    task = asyncio.create_task(bed.run_task(drained, DRAIN))
+    await held.wait_reached()
+    await bed.client.get_workflow_handle(f"host-{drained.id}").cancel()
+    assert (await task).state is OperationState.CANCELLED
+    held.release()
+    bed.trouble.release()
+    (move,) = moves(bed, cluster)
+    await bed.until(lambda: bed.repository.operation(move.id).state is OperationState.SUCCEEDED)
+    assert drained.name not in places(bed, cluster).values()
+    assert bed.cluster(cluster).node_count == 4
