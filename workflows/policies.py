@@ -75,6 +75,9 @@ MOVES = StepPolicy(attempt=timedelta(hours=3), all_attempts=timedelta(hours=3))
 """Moves of nodes off a host, all clusters' at once: each has its own steps with their bounds."""
 
 RELEASE = StepPolicy(attempt=timedelta(minutes=3), all_attempts=timedelta(minutes=6))
+RELEASE_BY_FORCE = StepPolicy(attempt=timedelta(minutes=3), all_attempts=timedelta(minutes=6), attempts=3)
+"""Whoever removes a host by force mostly knows that it is dead: it is asked no longer than some ten seconds."""
+
 FORGET = StepPolicy(attempt=timedelta(seconds=5), all_attempts=timedelta(hours=1), heartbeat=None)
 """The end of a host's row. Changes to clusters that had nodes there come first; they have their own bounds."""
 

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.inputs import HostStep, MoveStep
     from activities.moves import MoveActivities
     from workflows.names import PROGRESS_QUERY, REMOVE_HOST, RemoveHostInput
-    from workflows.policies import FORGET, MOVES, NETWORK, RECORD, RELEASE
+    from workflows.policies import FORGET, MOVES, NETWORK, RECORD, RELEASE, RELEASE_BY_FORCE
     from workflows.story import Story
     from workflows.undo import each, raise_if_cancelled
 
@@ -42,7 +42,7 @@ class RemoveHost:
         if self._change.force:
             move = MoveStep(host.operation_id, host.host_id, host.host, dead=True)
             await story.run(MoveActivities.move_nodes, MOVES, move)
-            for failure in await each(story.run(MoveActivities.release_host, RELEASE, host)):
+            for failure in await each(story.run(MoveActivities.release_host, RELEASE_BY_FORCE, host)):
                 workflow.logger.warning("what is on the host stays there", exc_info=failure)
             raise_if_cancelled()
         else:
