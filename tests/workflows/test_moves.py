@@ -246,8 +246,10 @@ async def test_a_forced_delete_pushes_a_move_aside_and_the_drain_goes_on(bed: Be
     await held.wait_reached()
     deleting = bed.repository.accept_delete(cluster.id, force=True)
     (move,) = moves(bed, cluster)
-    await bed.client.get_workflow_handle(move.workflow_id).cancel()
-    await bed.until(lambda: bed.repository.operation(move.id).state is OperationState.CANCELLED)
+    moving = bed.started[-1]
+    await moving.cancel()
+    await bed.end(moving)
+    assert bed.repository.operation(move.id).state is OperationState.CANCELLED
     assert (await bed.run(deleting)).state is OperationState.SUCCEEDED
     assert (await task).error is None
     bed.assert_nothing_left()
