@@ -56,7 +56,7 @@ drivers: test-packages ## Drivers on real LXC, Docker, nftables and btrfs
 e2e: test-packages ## The whole product on real parts
 	$(PYTEST) tests/e2e
 
-bench: test-packages ## Carina against the shortest shell scripts, side by side; BENCH="--only kubernetes" for one of the two
+bench: test-packages ## Measure Carina: beside shell scripts, over hosts, with a fleet; BENCH="--only fleet --quick" for a part
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 histories: setup ## Record the workflow histories anew that the replay test reads

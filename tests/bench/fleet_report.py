@@ -6,7 +6,7 @@ from statistics import median, quantiles
 
 from tests.bench.critical_path import BEFORE_FIRST, BETWEEN_STEPS, shares
 from tests.bench.fleet_load import Level
-from tests.bench.fleet_usage import MACHINE
+from tests.bench.fleet_usage import MACHINE, OTHERS
 from tests.bench.fleet_waits import BESIDE, FLOOR_S, PER_CREATE
 from tests.bench.memory import Memory
 from tests.bench.overlap import Stretch, most_at_once, span, sum_of
@@ -101,7 +101,10 @@ def saturation(title: str, level: Level) -> str:
     ]
     cores = os.cpu_count() or 1
     if level.usage[MACHINE].mean >= BUSY * cores:
-        found.append(f"the machine's {cores} cores are busy ({level.usage[MACHINE].mean:.2f})")
+        machine, others = level.usage[MACHINE].mean, level.usage[OTHERS].mean
+        found.append(
+            f"the machine's {cores} cores are busy ({machine:.2f}, of which {others:.2f} with what is not ours)"
+        )
     mean, _ = _steps_at_once(level)
     if mean >= BUSY * MAX_ACTIVITIES:
         found.append(f"the worker's places for steps are taken ({mean:.0f} of {MAX_ACTIVITIES})")

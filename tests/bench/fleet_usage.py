@@ -14,6 +14,7 @@ PERIOD_S = 1.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 CLIENT = "this client"
 MACHINE = "the whole machine"
+OTHERS = "of it, others"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ class Usage:
     def since(self, began: float) -> dict[str, Cores]:
         """Return what was used since a moment of `time.monotonic`."""
         chosen = [sample for sample in self._samples if sample[0] >= began]
-        return {name: _cores([(at, used[name]) for at, used in chosen]) for name in (*self._roots, CLIENT, MACHINE)}
+        ours = (*self._roots, CLIENT)
+        found = {name: _cores([(at, used[name]) for at, used in chosen]) for name in (*ours, MACHINE)}
+        others = [(at, used[MACHINE] - sum(used[name] for name in ours)) for at, used in chosen]
+        return {**found, OTHERS: _cores(others)}
 
     def memory(self) -> dict[str, memory.Memory]:
         """Return what each holds now."""

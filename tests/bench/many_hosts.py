@@ -53,7 +53,7 @@ async def measure(say: Say, *, nodes: int = NODES, hosts: Sequence[int] = HOSTS,
             for count in hosts:
                 run = await _create(racked, nodes, count)
                 found[count].append(run)
-                say(f"  {nodes} nodes, {count} hosts: {run.total_s:.2f} s, {run.joined_s:.2f} s until all have joined")
+                say(f"  {nodes} nodes over {count}: {run.total_s:.2f} s, {run.joined_s:.2f} s until all have joined")
         say(f"\n{report.walls(nodes, found)}")
         for count, of_count in found.items():
             say(f"\n{report.steps(count, of_count)}")
