@@ -135,21 +135,18 @@ root=$1 label=$2 device=$3
 pool=$root/pool
 {_OURS}
 [ -d "$root" ] || exit 0
-least=0
+made=("$pool" "$pool.img" "$pool.img.new")
 if mountpoint -q "$pool"; then
   ! is_ours || {{ echo "$pool is mounted" >&2; exit 1; }}
-  least=1 # the operator's: it is only emptied
+  made=("$pool/images" "$pool/nodes") # the operator's: what else is there is none of Carina's
 fi
 if [ -d "$pool" ] && is_btrfs "$pool"; then
   # Innermost first: a subvolume that has others in it can't be deleted, and a read-only one can't be emptied.
-  find "$pool" -mindepth "$least" -depth -inum 256 -type d -print0 |
-    xargs -0 --no-run-if-empty btrfs subvolume delete > /dev/null
+  for path in "${{made[@]}}"; do
+    [ ! -d "$path" ] || find "$path" -depth -inum 256 -type d -print0
+  done | xargs -0 --no-run-if-empty btrfs subvolume delete > /dev/null
 fi
-if [ "$least" = 1 ]; then
-  rm -rf --one-file-system "$pool/images" "$pool/nodes"
-else
-  rm -rf --one-file-system "$pool" "$pool.img" "$pool.img.new"
-fi
+rm -rf --one-file-system "${{made[@]}}"
 [ -z "$device" ] || [ ! -b "$device" ] || ! on_device "$device" || wipefs --quiet --all "$device" > /dev/null
 # Another purge of the same home may have been quicker.
 mountpoint -q "$root" || rmdir --ignore-fail-on-non-empty "$root" 2> /dev/null || [ ! -e "$root" ]

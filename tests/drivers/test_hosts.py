@@ -420,9 +420,10 @@ async def test_a_device_that_is_none_is_refused(hosts: LinuxHosts) -> None:
 async def test_a_btrfs_that_the_operator_mounted_is_used_and_only_emptied(machine: Sandbox, hosts: LinuxHosts) -> None:
     await machine.bash(
         "truncate -s 256M /var/tmp/disk; mkfs.btrfs -q -L theirs /var/tmp/disk; mkdir -p /var/tmp/talf/pool;"
-        "mount -o loop /var/tmp/disk /var/tmp/talf/pool; touch /var/tmp/talf/pool/theirs"
+        "mount -o loop /var/tmp/disk /var/tmp/talf/pool; btrfs -q subvolume create /var/tmp/talf/pool/theirs;"
+        "touch /var/tmp/talf/pool/theirs/file"
     )
     await hosts.ensure_prepared(host())
     await machine.bash("btrfs -q subvolume create /var/tmp/talf/pool/nodes/node")
     await hosts.release(host(), purge=True)
-    assert await machine.bash("ls /var/tmp/talf/pool") == "theirs"
+    assert await machine.bash("cd /var/tmp/talf/pool; ls -d * */*") == "theirs\ntheirs/file"
