@@ -67,7 +67,7 @@ class HostTaskInput(BaseModel):
 class HostTaskIn(BaseModel):
     """A change to a host."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"type": "drain"}]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"type": "drain"}]})
 
     type: Literal["cordon", "uncordon", "drain", "prepare", "remove"]
     input: HostTaskInput = HostTaskInput()

@@ -88,11 +88,17 @@ def check_address(address: str, *, field: str = "address") -> str:
         found = ipaddress.ip_address(address.replace("%", " "))  # an interface's name means something here only
     except ValueError:
         found = None
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
     if name in {LOCAL, "localhost"} or (found is not None and found.is_loopback):
         raise InvalidInput(
             f"{_shown(address)} is the machine that Carina runs on, which is a host already.",
             field=field,
             remedy="Send another machine's IP address or DNS name.",
+        )
+    if found is not None and (found.is_unspecified or found.is_multicast):
+        raise InvalidInput(
+            f"{_shown(address)} is no machine's address.", field=field, remedy="Send the IP address of one machine."
         )
     if found is not None:
         return str(found)

@@ -262,6 +262,7 @@ async def test_a_task_is_an_operation_and_no_two_run_at_once(bed: Testbed, task:
         ({"type": "drain", "input": {"force": True}}, "input.force"),
         ({"type": "remove", "input": {"force": "yes"}}, "input.force"),
         ({"type": "remove", "input": {"purge": True}}, "input.purge"),
+        ({"type": "remove", "force": True}, "force"),
         ({"type": "remove", "input": None}, "input"),
     ],
 )
