@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
@@ -24,7 +26,8 @@ async def take_down(settings: Settings, *, purge: bool, force: bool) -> None:
 
     What clusters are stays in the home: the next `carinad up` brings them back. With `purge` the home goes too.
     Other hosts are left alone: their nodes go on running. As a purge forgets them, with the keys to their clusters, it
-    raises `HostInUse` while there are any, unless `force`; what is on them can then only be removed by hand.
+    raises `HostInUse` while there are any, unless `force`; what is on them can then only be removed by hand. What
+    others have in the home stays: a control plane elsewhere, whose host this machine is, or an operator's mounts.
     """
     if not (settings.home / "instance.json").exists():
         typer.echo(f"Nothing to do: {settings.home} is no home of Carina.")
@@ -46,8 +49,8 @@ async def take_down(settings: Settings, *, purge: bool, force: bool) -> None:
     await _clear_host(settings, home, purge=purge)
     if purge:
         release_ports(home.identity().prefix)
-        await asyncio.to_thread(shutil.rmtree, settings.home)
-        typer.echo(f"Removed {settings.home}.")
+        kept = await asyncio.to_thread(_remove_home, home)
+        typer.echo(f"Removed {settings.home}." if not kept else f"Left {_paths(kept)}, which Carina here did not make.")
     if others:
         lost = "; what is on them is nobody's now" if purge else ""
         typer.echo(f"Left other hosts alone: nodes on {_named(others)} go on running{lost}.")
@@ -75,6 +78,37 @@ def _other_hosts(settings: Settings, home: Home) -> Sequence[Host]:
     finally:
         engine.dispose()
     return [host for host in hosts if not host.local]
+
+
+def _remove_home(home: Home) -> Sequence[Path]:
+    """Remove the home, and return what stays: it is mounted, or what another control plane keeps here as on a host."""
+    kept = []
+    for path in home.path.iterdir():
+        if not path.is_dir() or path.is_symlink():
+            path.unlink()
+        elif _is_mounted(path) or (path != home.host_root and _is_host_root(path)):
+            kept.append(path)
+        else:
+            shutil.rmtree(path)
+    if not kept:
+        home.path.rmdir()
+    return sorted(kept)
+
+
+def _is_mounted(path: Path) -> bool:
+    """Whether something is mounted there or below. proc(5) says how such paths are written."""
+    real = path.resolve()
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = (re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split()[4]) for line in lines)
+    return any(Path(point).is_relative_to(real) for point in points)
+
+
+def _is_host_root(path: Path) -> bool:
+    return any((path / name).exists() for name in ("pool", "pool.img", "state"))
+
+
+def _paths(paths: Sequence[Path]) -> str:
+    return ", ".join(str(path) for path in paths)
 
 
 def _named(hosts: Sequence[Host]) -> str:

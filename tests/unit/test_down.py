@@ -56,3 +56,31 @@ async def test_a_purge_does_not_take_a_database_that_does_not_answer_for_one_wit
         await down.take_down(silent, purge=True, force=False)
     await down.take_down(silent, purge=False, force=False)
     assert settings.home.exists()
+
+
+async def test_a_purge_leaves_what_another_control_plane_has_on_this_machine(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = settings.home / "wxyz" / "pool" / "nodes" / "wxyz-web-1" / "stamp.json"
+    node.parent.mkdir(parents=True)
+    node.touch()
+    (settings.home / "host" / "state").mkdir(parents=True)
+    await down.take_down(settings, purge=True, force=True)
+    assert f"Left {settings.home}/wxyz," in capsys.readouterr().out
+    assert [path for path in settings.home.rglob("*") if path.is_file()] == [node]
+    assert not (settings.home / "host").exists()
+
+
+async def test_a_purge_leaves_what_is_mounted_in_the_home(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = settings.home / "host" / "pool"
+    disk.mkdir(parents=True)
+    (disk / "theirs").touch()
+    monkeypatch.setattr(down, "_is_mounted", disk.is_relative_to)
+    await down.take_down(settings, purge=True, force=True)
+    assert (disk / "theirs").exists()
+    assert not (settings.home / "instance.json").exists()
+
+
+def test_mounts_are_known_by_the_place_of_a_mount_and_those_above_it() -> None:
+    assert down._is_mounted(Path("/proc"))
+    assert not down._is_mounted(Path("/proc/self/fd"))
