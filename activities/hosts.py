@@ -1,6 +1,7 @@
 """Steps about the machines that carry nodes."""
 
 import asyncio
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -116,10 +117,22 @@ class HostActivities:
 
     def _kept_from(self, host: Host, hosts: Sequence[Host]) -> tuple[str, ...]:
         """Return the networks that nodes on the host have no business in."""
-        addresses = {other.fabric_address for other in hosts if other.id != host.id and other.fabric_address}
+        others = [other for other in hosts if other.id != host.id]
+        addresses = {
+            address for other in others for address in (other.fabric_address, other.address) if _is_ipv4(address)
+        }
         return (*(f"{address}/32" for address in sorted(addresses)), *self._management_networks)
 
     def _network_of_others(self, host: Host) -> str | None:
         """Return the network that the other hosts have claimed for nodes, None if there is none yet."""
         claims = [other.claim for other in self._records.hosts() if other.id != host.id]
         return next((claim.network for claim in claims if claim is not None), None)
+
+
+def _is_ipv4(address: str) -> bool:
+    """Whether it is an address that a rule can name: a host may be known by a name, too, or be this machine."""
+    try:
+        ipaddress.IPv4Address(address)
+    except ValueError:
+        return False
+    return True

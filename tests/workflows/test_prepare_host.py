@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus
 from workflow_testbed import Bed, steps_named
 
@@ -64,6 +65,14 @@ async def test_preparing_a_host_again_brings_its_networks_and_nodes_back(bed: Be
     assert len(bed.nodes.running) == 2
     assert len(bed.fabric.segments) == 1
     assert {step.node for step in steps_named(operation, "ensure_node")} == {"demo-1", "demo-2"}
+
+
+async def test_hosts_are_guarded_at_both_of_their_addresses(bed: Bed) -> None:
+    first, second = bed.rack(2)
+    with bed.engine.begin() as connection:
+        connection.execute(text("UPDATE hosts SET address = '198.51.100.2' WHERE id = :id"), {"id": second.id})
+    await bed.run(bed.accept_task(first, OperationKind.PREPARE_HOST))
+    assert bed.fabric.guarded[first.id] == {"192.0.2.2/32", "198.51.100.2/32"}
 
 
 async def test_hosts_claim_one_network_and_are_guarded_from_each_others_nodes(bed: Bed) -> None:
