@@ -174,11 +174,14 @@ class Claims:
                 )
         return kept
 
-    async def release(self, shell: Shell, host: Host) -> None:
-        """Give back what is claimed on the host. Nothing claimed is no error. Raises `CommandFailed`."""
+    async def look(self, shell: Shell, host: Host) -> HeldClaim | None:
+        """Return what the instance has claimed on the host. One round trip. Raises `CommandFailed`, `HostNotReady`."""
         read = self.reading(host)
         result = await shell.run(read.script, args=read.args, timeout_s=_TIMEOUT_S, what=read.what)
-        mine = self.held(read_surroundings(result.text))
+        return self.held(read_surroundings(result.text))
+
+    async def release(self, shell: Shell, host: Host, mine: HeldClaim | None) -> None:
+        """Give back what `look` found to be claimed. Nothing claimed is no error. Raises `CommandFailed`."""
         await shell.run(
             _RELEASE,
             args=(CLAIMS_DIR, self._instance.prefix, _subid_line(mine.claim) if mine else ""),

@@ -126,16 +126,21 @@ class LinuxHosts:
         """Take back what the host was given: bridges, rules, mounted pool, boot unit; its nodes have to be gone.
 
         With `purge` the data goes too: pool, claim, uid ranges, and, with the last instance, the settings kept for the
-        next boot; then nothing is connected to the host any more. Packages stay. Nothing there is no error. Raises
-        `CommandFailed`.
+        next boot; then nothing is connected to the host any more. Packages stay. Nothing there is no error. Where the
+        claim says that the instance keeps its things in another directory, all stays: the machine is a host by another
+        name too. Raises `CommandFailed`.
         """
         shell = self._shells(host)
+        held = await self._claims.look(shell, host)
+        if held is not None and held.root != host.root:
+            structlog.get_logger().warning("host.left_alone", host=host.name, root=host.root, claimed_for=held.root)
+            return
         await LinuxFabric(self._instance, self._shells).remove_all(host)
         await remove_boot(shell, self._instance, host)
         await unmount_pool(shell, host, label=self._label)
         if purge:
             await purge_pool(shell, host, label=self._label)
-            await self._claims.release(shell, host)
+            await self._claims.release(shell, host, held)
             await shell.run(
                 _FORGET_SETTINGS,
                 args=(CLAIMS_DIR, SYSCTL_FILE, MODULES_FILE),

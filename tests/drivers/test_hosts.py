@@ -161,6 +161,14 @@ async def test_a_prefix_that_another_home_has_is_refused(hosts: LinuxHosts) -> N
         await hosts.ensure_prepared(replace(host(), root="/var/tmp/elsewhere"))
 
 
+async def test_what_is_kept_in_another_directory_is_not_given_back(machine: Sandbox, hosts: LinuxHosts) -> None:
+    await hosts.ensure_prepared(host())
+    looked = "cat /etc/carina/claims/talf.json /etc/subuid /etc/subgid; ls -A /var/tmp/talf/pool; nft list tables"
+    before = await machine.bash(looked)
+    await hosts.release(replace(host(), root="/var/tmp/elsewhere"), purge=True)
+    assert await machine.bash(looked) == before
+
+
 async def test_a_claim_that_another_instance_took_meanwhile_is_refused(machine: Sandbox, hosts: LinuxHosts) -> None:
     claim = await hosts.ensure_prepared(host())
     late = LinuxHosts(Instance("tbet"), machine.shells, pool_bytes=POOL_BYTES)
