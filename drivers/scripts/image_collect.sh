@@ -4,6 +4,7 @@ keep=" ${*:4} "
 pool=$root/pool images=$pool/images
 
 is_kept() { [[ $keep == *" $1 "* ]]; }
+is_old() { [[ -n $(find "$1" -maxdepth 0 -mmin "+$grace_min" 2>/dev/null) ]]; }
 is_used() { grep -qs "\"$1\"" "$pool"/nodes/{*,.new-*}/stamp.json; }
 
 if [[ -d $images ]]; then
@@ -13,6 +14,10 @@ if [[ -d $images ]]; then
         ! is_kept "$digest" || continue
         ! is_used "$digest" || continue
         take_lock "$images/.lock-$digest" 900
+        if ! is_old "$path" || is_used "$digest"; then # asked for while this waited
+            exec {lock}>&-
+            continue
+        fi
         drop_container "$path" warm # of a build that was cut
         drop_container "$images" "${path##*/}"
         rm -f "$images/.lock-$digest"

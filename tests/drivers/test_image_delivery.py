@@ -1,6 +1,7 @@
 """Node images on hosts that are reached over SSH: sent once, whole, and no more than is missing."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -228,3 +229,25 @@ async def test_images_are_collected_that_nobody_names_uses_or_has_asked_for_late
     assert list((far.real.pool / "images").glob(".new-*")) == []
     assert {path.name.partition(".")[0] for path in far.cache.iterdir()} == set(keep)
     assert await images.collect(far.host) == []
+
+
+def is_waited_for(lock: int) -> bool:
+    """Whether somebody waits for a lock; see proc(5)."""
+    inode = f":{os.fstat(lock).st_ino} "
+    return any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
+
+
+async def test_an_image_that_is_asked_for_while_a_collection_waits_for_it_stays(far: Far) -> None:
+    image = far.real.pool / "images" / ("5" * 64)
+    image.mkdir()
+    run("btrfs", "subvolume", "create", str(image / "rootfs"))
+    os.utime(image, (1, 1))
+    with (image.parent / f".lock-{image.name}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        collecting = asyncio.create_task(far.images().collect(far.host))
+        while not is_waited_for(lock.fileno()):
+            assert not collecting.done()
+            await asyncio.sleep(0.02)
+        os.utime(image)
+    assert await collecting == []
+    assert (image / "rootfs").is_dir()
