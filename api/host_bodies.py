@@ -15,7 +15,7 @@ class HostIn(BaseModel):
     use sudo without a password. `identity` is the path of a private key on the service's machine; without it, the
     service's own is used, or an agent's. `host_key` is the machine's public key, as its type and base64. `zone` says
     what it shares a fate with. `endpoint` is "published" (nodes are reached at ports of the machine) or "direct"
-    (there is a route to them). `device` is a spare block device for the storage pool, whose content is lost;
+    (there is a route to them). `device` is a spare, empty block device for the storage pool;
     `fabric_address` is the IPv4 address at which other hosts reach it, found out if it is left out.
     """
 

@@ -75,7 +75,7 @@ def add_host(  # noqa: PLR0913 - a parameter for each option
     device: Annotated[
         str | None,
         typer.Option(
-            "--device", metavar="DEVICE", help="A spare block device for its nodes' disks. What is on it is lost."
+            "--device", metavar="DEVICE", help="A spare block device for its nodes' disks. It has to be empty."
         ),
     ] = None,
     fabric_address: Annotated[
