@@ -98,9 +98,7 @@ class LocalShell:
     ) -> Result:
         """See `Shell.run`."""
         with _input(stdin, offset) as source:
-            process = await asyncio.create_subprocess_exec(
-                "bash", "-c", script, "carina", *args, stdin=source, stdout=PIPE, stderr=PIPE, start_new_session=True
-            )
+            process = await _started(script, args, source)
         text = stdin if isinstance(stdin, bytes) else None
         try:
             stdout, stderr = await asyncio.wait_for(_communicate(process, text, on_line), timeout_s)
@@ -146,6 +144,29 @@ def _input(stdin: bytes | Path, offset: int) -> Iterator[int | IO[bytes]]:
         with stdin.open("rb") as file:
             file.seek(offset)
             yield file
+
+
+async def _started(script: str, args: Sequence[str], source: int | IO[bytes]) -> Process:
+    """Start a script. If the caller is cancelled meanwhile, it has ended when this raises.
+
+    Cancelled itself, asyncio's own start may wait for ever for pipes that it has not opened yet, and the script runs.
+    """
+    starting = asyncio.create_task(
+        asyncio.create_subprocess_exec(
+            "bash", "-c", script, "carina", *args, stdin=source, stdout=PIPE, stderr=PIPE, start_new_session=True
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.shield(_end_started(starting))
+        raise
+
+
+async def _end_started(starting: asyncio.Task[Process]) -> None:
+    """End a script that nobody waits for any more, once it has started."""
+    with contextlib.suppress(OSError):
+        await _end_group(await starting)
 
 
 async def _communicate(
