@@ -13,7 +13,7 @@ from activities.notes import note
 from activities.ports import Fabric, Hosts, Images, Records
 from domain.clusters import SWARM
 from domain.errors import HostNotReady
-from domain.hosts import Host, HostState
+from domain.hosts import Host, HostState, twins
 
 _GUARDED = frozenset({HostState.PREPARING, HostState.READY})
 
@@ -65,7 +65,8 @@ class HostActivities:
     async def measure_host(self, step: HostStep) -> None:
         """Measure what the host can do, and keep the report. Final: something required is missing.
 
-        Where the operator did not say at which address other hosts reach it, the one that was found is taken.
+        Final, too: the machine is a host by another name already. Where the operator did not say at which address
+        other hosts reach it, the one that was found is taken.
         """
         host = await asyncio.to_thread(self._records.host, step.host_id)
         report = await self._hosts.measure(host)
@@ -76,6 +77,14 @@ class HostActivities:
         if not report.fit:
             missing = "; ".join(f"{check.name}: {check.detail}" for check in report.missing)
             raise HostNotReady(f"{host.name} can't carry nodes. {missing}")
+        known = twins(host, await asyncio.to_thread(self._records.hosts))
+        first = next((twin for twin in known if twin.id < host.id or twin.state is HostState.READY), None)
+        if first is not None:
+            raise HostNotReady(
+                f"{host.name} is at {address} for other hosts, where {first.name} is: it seems to be the same machine.",
+                remedy=f"Remove {host.name}, which leaves {first.name} as it is. If they are two machines, add it again "
+                "with a fabric address of its own.",
+            )
 
     @activity.defn
     async def guard_hosts(self, step: HostStep) -> None:

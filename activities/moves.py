@@ -11,6 +11,7 @@ from activities.notes import note
 from activities.ports import Hosts, Nodes, Records
 from domain.errors import HostInUse, NotFound
 from domain.facts import Leftover
+from domain.hosts import twins
 from domain.nodes import NodeRef
 
 POLL_S = 0.5
@@ -94,8 +95,15 @@ class MoveActivities:
 
     @activity.defn
     async def release_host(self, step: HostStep) -> None:
-        """Ensure that nothing of this instance is on the host any more: containers, networks, storage, settings."""
+        """Ensure that nothing of this instance is on the host any more: containers, networks, storage, settings.
+
+        A machine that is another host, too, is left as it is.
+        """
         host = await asyncio.to_thread(self._records.host, step.host_id)
+        others = twins(host, await asyncio.to_thread(self._records.hosts))
+        if others:
+            note(f"The machine is left as it is, because it is the host {others[0].name} too.")
+            return
         found = await self._nodes.found(host)
         await on_all(found, lambda node: self._nodes.remove(host, node.container))
         await self._hosts.release(host, purge=True)

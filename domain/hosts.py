@@ -1,6 +1,6 @@
 """Hosts: the machines that carry nodes, what they can do, and what an instance has claimed on them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -139,3 +139,9 @@ class Host:
     def public_address(self) -> str:
         """The address at which ports that the host publishes are reached; empty on one that publishes none."""
         return (self.fabric_address or self.address) if self.endpoint is Endpoint.PUBLISHED else ""
+
+
+def twins(host: Host, hosts: Iterable[Host]) -> Sequence[Host]:
+    """Return the hosts that others reach at the very address of `host`: they are one machine by several names."""
+    same = [other for other in hosts if other.id != host.id and other.fabric_address == host.fabric_address]
+    return same if host.fabric_address else []

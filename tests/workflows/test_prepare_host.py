@@ -100,6 +100,22 @@ async def test_an_address_that_the_operator_gave_stays_whatever_is_measured(bed:
     assert bed.records.host(host.id).fabric_address == "192.0.2.1"
 
 
+async def test_a_machine_that_is_a_host_already_is_not_opened_and_not_purged_with_its_second_name(bed: Bed) -> None:
+    first = bed.add_host("rack1", "192.0.2.1")
+    second = bed.add_host("rack1b", "")
+    bed.hosts.report = HostReport((), frozenset(), mtu=1500, cgroup_version=2, address="192.0.2.1")
+    refused = await bed.run(bed.accept_task(second, OperationKind.PREPARE_HOST))
+    assert refused.error is not None
+    assert "rack1b is at 192.0.2.1 for other hosts, where rack1 is" in refused.error.detail
+    assert bed.records.host(second.id).state is HostState.ERROR
+    again = await bed.run(bed.accept_task(first, OperationKind.PREPARE_HOST))
+    assert again.error is None
+    removed = await bed.run(bed.accept_task(second, OperationKind.REMOVE_HOST))
+    assert removed.error is None
+    assert [host.name for host in bed.records.hosts()] == ["metal", "rack1"]
+    assert bed.hosts.released == []
+
+
 async def test_a_host_that_can_not_claim_the_others_network_is_not_opened(bed: Bed) -> None:
     host = bed.add_host("rack1", "192.0.2.1")
     bed.records.record_host(replace(host, claim=Claim("10.99.0.0/16", 1_000_000_000, 64)), None)
