@@ -9,14 +9,20 @@ from domain.errors import DiskFull, HostUnreachable, ImageUnavailable, NodeNotSt
 UNREACHABLE_FOR = timedelta(minutes=1)
 """A host that has not answered for so long is given up by a step, however long the step itself may take."""
 
+UNREACHABLE_AGAIN_FOR = timedelta(seconds=10)
+"""What later steps of an operation give such a host, so that an undo does not wait a minute at each."""
+
+_REMEMBERED_FOR = timedelta(hours=1)
+
 _OF_HOSTS = (HostUnreachable, DiskFull, ImageUnavailable, NodeNotStarted)
 
 
 class Patience:
-    """Remembers since when each step finds its host silent."""
+    """Remembers since when each step finds its host silent, and which workflow runs have given one up."""
 
     def __init__(self) -> None:
         self._since: dict[tuple[str, str], datetime] = {}
+        self._given_up: dict[str, datetime] = {}
 
     def ends(self, info: activity.Info, error: BaseException, *, took_s: float) -> bool:
         """Return whether the step has tried for long enough to reach a host, now that an attempt ended with `error`.
@@ -29,9 +35,13 @@ class Patience:
         if took_s >= UNREACHABLE_FOR.total_seconds():
             self.forget(info)
         since = self._since.setdefault(_key(info), info.started_time)
-        if info.started_time - since < UNREACHABLE_FOR:
+        run = str(info.workflow_run_id)
+        patience = UNREACHABLE_AGAIN_FOR if run in self._given_up else UNREACHABLE_FOR
+        if info.started_time - since < patience:
             return False
         self.forget(info)
+        kept = {known: at for known, at in self._given_up.items() if info.started_time - at < _REMEMBERED_FOR}
+        self._given_up = kept | {run: info.started_time}
         return True
 
     def forget(self, info: activity.Info) -> None:
