@@ -82,8 +82,8 @@ class HostActivities:
         if first is not None:
             raise HostNotReady(
                 f"{host.name} is at {address} for other hosts, where {first.name} is: it seems to be the same machine.",
-                remedy=f"Remove {host.name}, which leaves {first.name} as it is. If they are two machines, add it again "
-                "with a fabric address of its own.",
+                remedy=f"Remove {host.name}, which leaves {first.name} as it is. If they are two machines, add it "
+                "again with a fabric address of its own.",
             )
 
     @activity.defn

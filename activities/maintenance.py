@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.hosts_at_once import Part, on_those_that_answer
 from activities.inputs import HostStep, InspectStep, Orphan, OrphanStep, Step
+from activities.notes import note
 from activities.ports import Fabric, Nodes, Records
 from domain.errors import HostNotReady
 from domain.facts import NodeFacts
@@ -14,6 +15,9 @@ from domain.hosts import Host, HostState
 from domain.nodes import FoundNode, FoundSegment, NodeState
 
 UNKNOWN_CLUSTER = "unknown"
+
+_BROKEN = {HostState.ERROR: "in error", HostState.REMOVING: "being removed"}
+"""On such hosts nothing is started, and nobody need wait for them."""
 
 
 class MaintenanceActivities:
@@ -48,13 +52,16 @@ class MaintenanceActivities:
         """Return the cluster's nodes that have a container which does not run: each as a step on it.
 
         Retried: a host that is being prepared, which starts its nodes by itself once it is ready for them. One that
-        does not answer is noted and left out.
+        does not answer is noted and left out, and so is one that was not prepared to the end.
         """
         active, ready = await asyncio.to_thread(self._active_on_ready_hosts, step.cluster_id)
-        absent = {node.plan.host.name for node in active if node.plan.host.id not in ready}
+        hosts = {node.plan.host.id: node.plan.host for node in active}
+        broken = {host.id: host.name for host in hosts.values() if host.state in _BROKEN}
+        absent = {host.name for host in hosts.values() if host.id not in ready | broken.keys()}
         if absent:
             raise HostNotReady(f"Nodes can't be started before their hosts are prepared: {', '.join(sorted(absent))}.")
-        hosts = {node.plan.host.id: node.plan.host for node in active}
+        for host_id, name in broken.items():
+            note(f"{name} was left out, because it is {_BROKEN[hosts.pop(host_id).state]}.")
         parts = [Part(host, None) for host in hosts.values()]
         looks = await on_those_that_answer(parts, lambda part: self._nodes.found(part.host))
         stopped = {found.container for _, look in looks for found in look if not found.running}
@@ -82,7 +89,7 @@ class MaintenanceActivities:
             await self._nodes.remove(host, orphan.container)
             if node is not None:
                 await asyncio.to_thread(self._records.release_nodes, orphan.cluster_id, [node.ref.id])
-        if orphan.bridge is not None:
+        if orphan.bridge is not None and orphan.bridge not in await asyncio.to_thread(self._bridges_of, host):
             await self._fabric.remove_segment(host, orphan.bridge)
 
     def _compare(
@@ -93,7 +100,7 @@ class MaintenanceActivities:
         for cluster in clusters:
             rows = [node for node in self._records.nodes(cluster.id) if node.plan.host.id == host.id]
             recorded.update(node.plan.container for node in rows if node.state != NodeState.LEFTOVER)
-        owned = {cluster.segment.bridge for cluster in clusters if cluster.segment}
+        owned = self._bridges_of(host)
         orphans = {
             node.container: Orphan(node.stamp.cluster_id, container=node.container)
             for node in found
@@ -109,6 +116,11 @@ class MaintenanceActivities:
             if left.container not in there:  # it went, but whoever removed it did not live to say so
                 self._records.release_nodes(left.cluster_id, [left.node_id])
         return [orphan for name, orphan in orphans.items() if self._records.orphan_age_s(host.id, name) >= grace_s]
+
+    def _bridges_of(self, host: Host) -> set[str]:
+        """Return the bridges of the clusters that have nodes on the host: one may be another cluster's by now."""
+        clusters = self._records.clusters_on_host(host.id)
+        return {cluster.segment.bridge for cluster in clusters if cluster.segment}
 
     def _active_on_ready_hosts(self, cluster_id: str) -> tuple[list[NodeFacts], set[str]]:
         """Return the cluster's active nodes, manager first, and the ids of the hosts whose containers count."""

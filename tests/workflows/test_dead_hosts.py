@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -209,6 +210,21 @@ async def test_a_stopped_node_is_healed_although_another_host_is_dead(bed: Bed) 
     assert operation.error is None
     assert len(bed.nodes.running) == 3
     assert f"{dead.name} was left out" in str(steps_named(operation, "stopped_members")[0].note)
+
+
+async def test_a_stopped_node_is_healed_although_another_host_could_not_be_prepared(bed: Bed) -> None:
+    bed.rack(3)
+    cluster = await bed.active(count=3)
+    plans = {plan.name: plan for plan in bed.nodes.plans.values()}
+    bed.records.record_host(replace(plans["demo-3"].host, state=HostState.ERROR), None)
+    bed.nodes.running -= {plans["demo-2"].container, plans["demo-3"].container}
+    operation_id = bed.records.accept_heal(cluster.id)
+    assert operation_id is not None
+    operation = await bed.run(bed.repository.operation(operation_id))
+    assert operation.error is None
+    assert bed.nodes.running == {plans["demo-1"].container, plans["demo-2"].container}
+    (look,) = steps_named(operation, "stopped_members")
+    assert look.note == f"{plans['demo-3'].host.name} was left out, because it is in error."
 
 
 async def test_a_host_that_comes_back_is_prepared_with_its_clusters_as_they_are_now(bed: Bed) -> None:

@@ -1,12 +1,16 @@
 """The sweep: what has no row goes, in time."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from record_histories import orphan_of
 from temporalio.client import WorkflowFailureError
 from workflow_testbed import Bed
 
+from activities.inputs import Orphan, OrphanStep
+from activities.maintenance import MaintenanceActivities
+from activities.ports import Fabric, Nodes
 from domain.clusters import Health
 from domain.errors import CommandFailed, DiskFull
 from domain.nodes import NodePlan
@@ -32,6 +36,14 @@ async def test_an_orphan_past_its_grace_is_removed_and_nothing_else(bed: Bed) ->
 async def test_old_node_images_are_collected_on_every_host(bed: Bed) -> None:
     await bed.sweep()
     assert bed.images.collected == [host.id for host in bed.records.hosts()]
+
+
+async def test_a_bridge_that_another_cluster_has_taken_meanwhile_is_kept(bed: Bed) -> None:
+    await bed.active()
+    ((host_id, bridge),) = bed.fabric.segments
+    maintenance = MaintenanceActivities(bed.records, cast("Nodes", bed.nodes), cast("Fabric", bed.fabric))
+    await maintenance.remove_orphan(OrphanStep("", host_id, "metal", Orphan("of-another", bridge=bridge)))
+    assert len(bed.fabric.segments) == 1
 
 
 async def test_a_young_orphan_is_kept(bed: Bed) -> None:
