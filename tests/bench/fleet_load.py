@@ -123,6 +123,8 @@ class People:
         if operation["state"] != "succeeded":
             level.failures.append(f"{name}: {operation['state']}: {operation['error']}")
             return
+        # The step that records the result has not ended yet where the result is seen at once.
+        operation["steps"] = [step for step in operation["steps"] if step["ended_at"]]
         level.accepted_s.append(accepted_s)
         level.times_s.append(time.monotonic() - began)
         level.operations.append(operation)

@@ -133,7 +133,6 @@ def _steps_at_once(level: Level) -> tuple[float, int]:
         (moment(step["started_at"]), moment(step["ended_at"]))
         for operation in level.operations
         for step in operation["steps"]
-        if step["ended_at"]
     ]
     return (sum_of(stretches) / span(stretches), most_at_once(stretches)) if stretches else (0.0, 0)
 

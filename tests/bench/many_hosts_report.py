@@ -30,6 +30,8 @@ def steps(hosts: int, runs: Sequence[HostsRun]) -> str:
     rows = [[f"{_hosts(hosts)}: step", "times", "at once", "longest, ms", "first start to last end, ms", "serial"]]
     for name in dict.fromkeys(step["name"] for step in runs[0].operation["steps"]):
         of_runs = [stretches for run in runs if (stretches := _stretches(run, name))]
+        if not of_runs:
+            continue
         times = median(len(stretches) for stretches in of_runs)
         at_once = median(most_at_once(stretches) for stretches in of_runs)
         longest = median(max(ended - began for began, ended in stretches) for stretches in of_runs)

@@ -48,7 +48,8 @@ class HostsRun:
         return max(ends) - self.began
 
     def steps(self, name: str) -> list[Json]:
-        return [step for step in self.operation["steps"] if step["name"] == name]
+        """Return the attempts of a step. That which records the result may be seen before it has ended: then none."""
+        return [step for step in self.operation["steps"] if step["name"] == name and step["ended_at"]]
 
 
 def trips_of(log: Path, began: float, ended: float) -> list[Trip]:
