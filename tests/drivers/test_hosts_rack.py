@@ -97,7 +97,7 @@ async def test_a_machine_is_previewed_prepared_carries_a_node_and_is_given_back(
     counted = place.shells.scripts()
     with capture_logs() as logs:
         assert await place.hosts.ensure_prepared(place.host, NETWORK) == claim
-    assert [entry["event"] for entry in logs] == ["host.prepared"]
+    assert [entry["event"] for entry in logs] == [*["ssh.script"] * 3, "host.prepared"]
     assert (place.shells.scripts() - counted).total() == 3
     assert (await place.hosts.preview(place.host, NETWORK))[1] == []
 
