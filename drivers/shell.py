@@ -16,6 +16,7 @@ from typing import IO, Protocol
 
 from domain.errors import CommandFailed, HostNotReady
 from domain.hosts import Host
+from drivers.process_groups import group_runs
 
 LOCAL = "local"
 """The address of the machine that Carina itself runs on."""
@@ -217,9 +218,5 @@ async def _end_group(process: Process) -> None:
 async def _group_gone(process: Process) -> None:
     """Return when the script's process and all others of its group have ended."""
     await process.wait()
-    while True:
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return
+    while group_runs(process.pid):  # noqa: ASYNC110 - a group tells of itself only when asked
         await asyncio.sleep(_POLL_S)

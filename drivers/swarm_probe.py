@@ -112,12 +112,11 @@ def import_image(engine: APIClient) -> None:
     engine.import_image_from_data(archive.getvalue(), repository=IMAGE, tag=IMAGE_TAG)
 
 
-def clear(engine: APIClient) -> bool:
-    """Remove all probes of an engine, those of a killed check too; return whether there were any."""
-    leftovers = engine.containers(all=True, filters={"label": LABEL})
-    for leftover in leftovers:
-        remove(engine, leftover["Id"])
-    return bool(leftovers)
+def clear(engine: APIClient, but: str = "") -> None:
+    """Remove all probes of an engine, those of a killed check too, but for the one of that name."""
+    for probe in engine.containers(all=True, filters={"label": LABEL}):
+        if f"/{but}" not in probe["Names"]:
+            remove(engine, probe["Id"])
 
 
 def dismiss(engine: APIClient, container: str) -> None:

@@ -11,8 +11,8 @@ of services can be: there the probes are a service with a task on each node.
 Probes linger because of how engines leave networks (Docker 26.1). With its last container on a network an engine leaves
 it, and with the next one comes back. Within a second of each other, the engines' gossip may get the two in the wrong
 order: then no container finds the others' names until the next full exchange, up to a minute later. So the first
-containers that people run after a proof meet engines that are still there; and a proof that finds probes of the one
-before waits, once they are gone, until all engines have heard of it.
+containers that people run after a proof meet engines that are still there; and a proof removes the probes of the one
+before only once its own are up.
 """
 
 import secrets
@@ -44,10 +44,8 @@ from drivers.swarm_probe import (
     everyone_in,
     import_image,
     in_parallel,
-    remove,
 )
 
-_HEARD_OF_S = 1.0
 _POLL_S = 0.02
 _PACKETS = 8
 PATIENCE_S = 60.0
@@ -106,14 +104,16 @@ def _containers(
         peers = [name for other, name in names.items() if other is not member] or [names[member]]
         _start_container(engines, member, names[member], _container(overlay, times, peers))
 
-    if any(in_parallel(pool, lambda member: clear(engines.at(member)), members)):
-        sleep(_HEARD_OF_S)
+    def end(member: Member) -> None:
+        dismiss(engines.at(member), names[member])
+        clear(engines.at(member), but=names[member])
+
     try:
         in_parallel(pool, start, members)
         yield probes
-        in_parallel(pool, lambda member: dismiss(engines.at(member), names[member]), members)
+        in_parallel(pool, end, members)
     except BaseException:
-        in_parallel(pool, lambda member: remove(engines.at(member), names[member]), members)
+        in_parallel(pool, lambda member: clear(engines.at(member)), members)
         raise
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sshd import Sshd
 
+from drivers.process_groups import group_runs
 from drivers.shell import LocalShell, ScriptFailed, ScriptTimedOut, Shell
 from drivers.ssh import SshShell
 
@@ -37,14 +38,6 @@ async def started(mark: Path) -> int:
         while not (read.exists() and read.read_bytes()):  # noqa: ASYNC110 - a file tells of itself only when asked
             await asyncio.sleep(0.005)
     return int(mark.read_text())  # noqa: ASYNC240 - a few bytes
-
-
-def group_lives(pid: int) -> bool:
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 async def test_a_script_gets_its_arguments_as_they_are_and_its_input(shell: Shell) -> None:
@@ -95,7 +88,7 @@ async def test_a_listener_that_fails_ends_the_script(shell: Shell, tmp_path: Pat
     mark = tmp_path / "mark"
     with pytest.raises(LookupError, match="first"):
         await shell.run('echo $$ > "$1"; echo first; sleep 600', args=(str(mark),), timeout_s=60, on_line=hear)
-    assert not group_lives(int(mark.read_text()))
+    assert not group_runs(int(mark.read_text()))
 
 
 async def test_a_script_need_not_read_its_file(shell: Shell, tmp_path: Path) -> None:
@@ -125,11 +118,11 @@ async def test_a_script_whose_caller_is_cut_has_ended_with_all_that_it_ran(
     on_line = [].append if lines else None
     run = asyncio.create_task(shell.run(LONG, args=(str(mark),), stdin=file, timeout_s=60, on_line=on_line))
     pid = await started(mark)
-    assert group_lives(pid)
+    assert group_runs(pid)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    assert not group_lives(pid)
+    assert not group_runs(pid)
 
 
 async def test_a_script_whose_caller_is_cut_at_once_has_ended_too(shell: Shell, tmp_path: Path) -> None:
@@ -141,14 +134,14 @@ async def test_a_script_whose_caller_is_cut_at_once_has_ended_too(shell: Shell, 
         with pytest.raises(asyncio.CancelledError):
             await run
     pids = [int(mark.read_text()) for mark in marks if mark.exists() and mark.read_text()]
-    assert not [pid for pid in pids if group_lives(pid)]
+    assert not [pid for pid in pids if group_runs(pid)]
 
 
 async def test_a_script_that_does_not_heed_ends_all_the_same(shell: Shell, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     with pytest.raises(ScriptTimedOut):
         await shell.run('trap "" TERM; echo $$ > "$1"; while :; do sleep 600; done', args=(str(mark),), timeout_s=0.5)
-    assert not group_lives(int(mark.read_text()))
+    assert not group_runs(int(mark.read_text()))
 
 
 async def test_a_script_that_takes_too_long_has_ended_when_that_is_told(shell: Shell, tmp_path: Path) -> None:
@@ -156,7 +149,7 @@ async def test_a_script_that_takes_too_long_has_ended_when_that_is_told(shell: S
     file.write_bytes(b"content")
     with pytest.raises(ScriptTimedOut, match=r"Waiting: it did not end in 0\.5 s"):
         await shell.run(LONG, args=(str(mark),), stdin=file, timeout_s=0.5, what="Waiting")
-    assert not group_lives(int(mark.read_text()))
+    assert not group_runs(int(mark.read_text()))
 
 
 @pytest.mark.parametrize("cut", [False, True])
@@ -172,7 +165,7 @@ async def test_what_a_script_detached_outlives_it(shell: Shell, tmp_path: Path, 
         await shell.run(script, args=(str(mark),), timeout_s=10)
         await asyncio.sleep(1.5)  # longer than a watch over the script looks away
     pid = int(mark.read_text())
-    assert group_lives(pid)
+    assert group_runs(pid)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 

@@ -16,6 +16,7 @@ from sshd import WITH_SUDO, WITHOUT_SUDO, Sshd
 
 from domain.errors import HostAccessDenied, HostKeyChanged, HostNotReady, HostUnreachable, InvalidInput
 from domain.hosts import Host
+from drivers.process_groups import group_runs
 from drivers.shell import LocalShell, ScriptTimedOut, Shell
 from drivers.shells import HostShells
 from drivers.ssh import ScriptCut, SshShell, SshTarget, presented_key
@@ -64,17 +65,9 @@ def keygen(*arguments: str | Path) -> str:
     return subprocess.run(["ssh-keygen", *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 async def ended(group: int, within_s: float) -> None:
     async with asyncio.timeout(within_s):
-        while lives(group):  # noqa: ASYNC110 - processes tell of themselves only when asked
+        while group_runs(group):  # noqa: ASYNC110 - processes tell of themselves only when asked
             await asyncio.sleep(0.02)
 
 
@@ -173,7 +166,7 @@ async def test_a_user_with_sudo_works_as_root_and_is_ended_as_root(sshd: Sshd, t
         )
         with pytest.raises(ScriptTimedOut):
             await shell.run(LONG, args=(str(mark),), timeout_s=0.5)
-        assert not lives(int(mark.read_text()))
+        assert not group_runs(int(mark.read_text()))
 
 
 async def test_a_user_without_sudo_is_told_so_for_good(sshd: Sshd) -> None:
@@ -199,7 +192,7 @@ async def test_a_cut_ends_the_script_there_and_is_told_here(sshd: Sshd, tmp_path
             await run
         assert error.value.retryable
         await ended(group, KEPT_S)
-        assert lives(detached)
+        assert group_runs(detached)
         os.kill(detached, signal.SIGKILL)
         assert (await shell.run("echo again", timeout_s=10)).text == "again\n"
 
@@ -292,7 +285,7 @@ async def test_a_silent_network_ends_the_script_before_its_caller_is_told(sshd: 
         wire.fall_silent()
         with pytest.raises(ScriptCut):
             await run
-        assert not lives(group)
+        assert not group_runs(group)
 
 
 # Many, and much
