@@ -24,6 +24,7 @@ from workflows import policies
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let steps give up soon, so that the real server can be had: the one that skips time loses cancelled steps."""
     monkeypatch.setattr(patience, "UNREACHABLE_FOR", timedelta(seconds=0.4))
+    monkeypatch.setattr(patience, "UNREACHABLE_AGAIN_FOR", timedelta(seconds=0.2))
     known = {policy: policy.all_attempts for policy in (policies.MEMBERSHIP, policies.OVERLAY, policies.VERIFY)}
     for policy in known:
         object.__setattr__(policy, "all_attempts", timedelta(seconds=1))
