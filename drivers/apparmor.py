@@ -84,15 +84,17 @@ profile "{name}" flags=(attach_disconnected,mediate_deleted) {{
   # Signals and traces: among its own, and from the host's LXC and administrators.
   signal peer="{name}",
   signal (receive) peer=unconfined,
-  signal (receive) peer={{,/usr/bin/}}lxc-start,
+  signal (receive) peer={{,/usr/bin/}}lxc-{{attach,start,stop}},
   ptrace peer="{name}",
   ptrace (readby),
   ptrace (tracedby) peer=unconfined,
-  ptrace (tracedby) peer={{,/usr/bin/}}lxc-start,
+  ptrace (tracedby) peer={{,/usr/bin/}}lxc-{{attach,start,stop}},
 
   # --- What is refused whoever asks, and not logged.
 {never}
-  # File systems whose code or content is not the node's: FUSE, pinned BPF objects, interpreters for all of the machine,
+  # File systems whose code or content is not the node's, by mount(2). The calls that came after it (fsopen(2),
+  # move_mount(2)) tell AppArmor no type; what the kernel itself then lets a user namespace mount is that one's own.
+  # FUSE, pinned BPF objects, interpreters for all of the machine,
   deny mount fstype={{fuse,fuse.*,fuseblk}},
   deny mount fstype=bpf,
   deny mount fstype=binfmt_misc,

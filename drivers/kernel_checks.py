@@ -196,16 +196,18 @@ def _container(facts: Facts) -> Check:
 
 
 def _ipvs(facts: Facts) -> Check:
-    state = facts.get("ipvs", "")
-    if state:
-        return Check("IPVS", OK, state)
-    return Check(
-        "IPVS",
-        DEGRADED,
-        "not in the kernel",
-        "Swarm services answer only with --endpoint-mode dnsrr, ports only with --publish mode=host; else they hang.",
-        "modprobe ip_vs  # or a kernel that has it: Debian's own does",
+    if facts.get("try.ipvs") == "ok":
+        return Check("IPVS", OK, "tried: nodes may use it")
+    meaning = (
+        "Swarm services answer only with --endpoint-mode dnsrr, ports only with --publish mode=host; else they hang."
     )
+    there = facts.get("ipvs", "")
+    if there == "loaded":
+        said = f"in the kernel, and refused to nodes: {facts.get('try.ipvs') or 'could not be tried'}"
+        remedy = "a kernel that lets user namespaces set IPVS up  # Linux 6.12 does not"
+        return Check("IPVS", DEGRADED, said, meaning, remedy)
+    said = "loadable: tried once the host is prepared" if there else "not in the kernel"
+    return Check("IPVS", DEGRADED, said, meaning, "modprobe ip_vs  # or a kernel that has it: Debian's own does")
 
 
 def _esp(facts: Facts) -> Check:

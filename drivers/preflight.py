@@ -49,7 +49,7 @@ def judge(facts: Mapping[str, str], instance: Instance, *, now_s: float, took_s:
     """Say what a host with these facts can do, gathered in the `took_s` seconds that began at `now_s`. Pure."""
     able = {
         CAP_ESP: facts.get("try.esp") == "ok",
-        CAP_IPVS: bool(facts.get("ipvs")),
+        CAP_IPVS: facts.get("try.ipvs") == "ok",
         CAP_APPARMOR: bool(facts.get("apparmor")) and bool(facts.get("apparmor.loads")),
         CAP_LXCFS: lxcfs_works(facts),
         CAP_QUOTA: quotas_work(facts),

@@ -134,6 +134,30 @@ firewall() {
     ' chain postrouting { type nat hook postrouting priority srcnat; masquerade; }' '}' | nft -f - &&
     nft delete table inet try
 }
+# Whether a node may set up virtual servers: its engine asks the kernel by generic netlink, from the node's own user
+# namespace. The numbers are those of linux/netlink.h, genetlink.h and ip_vs.h: the family's id, then IPVS_CMD_GET_INFO.
+ipvs() {
+  unshare --user --map-root-user --net perl -e '
+    sub ask {
+      my ($type, $command, $attributes) = @_;
+      my $message = pack("SSLLCCS", $type, 1, 1, 0, $command, 1, 0) . $attributes;
+      syswrite($netlink, pack("L", 4 + length $message) . $message) or die "sending: $!\n";
+      sysread($netlink, my $answer, 65536) or die "receiving: $!\n";
+      my ($kind, $error) = unpack("x4 S x10 l", $answer);
+      if ($kind == 2) { $! = -$error; die "$!\n"; }
+      return substr($answer, 20);
+    }
+    socket($netlink, 16, 3, 16) or die "socket: $!\n";
+    my $rest = ask(16, 3, pack("SSa8", 9, 2, "IPVS"));
+    my $family;
+    while (length $rest) {
+      my ($length, $kind, $value) = unpack("SSS", $rest);
+      $family = $value if $kind == 1;
+      $rest = substr($rest, ($length + 3) & ~3);
+    }
+    ask($family, 15, "");
+  '
+}
 esp() {
   ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x100 mode transport \
     aead 'rfc4106(gcm(aes))' 0x0000000000000000000000000000000000000000 128
@@ -160,6 +184,7 @@ try bridge bridge
 try vxlan vxlan
 try firewall firewall
 try esp esp
+try ipvs ipvs
 if command -v lxcfs > /dev/null; then try lxcfs lxcfs_view; fi
 wait
 cat "$work/container.said" 2> /dev/null

@@ -37,6 +37,7 @@ MODULES: Sequence[str] = (
     "loop",
     "veth",
     "bridge",
+    "br_netfilter",
     "vxlan",
     "nf_tables",
     "nft_chain_nat",

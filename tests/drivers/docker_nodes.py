@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from conftest import RealHost
+from realhost import READY_TIMEOUT_S
 from requests import RequestException
 
 from domain.allocation import node_address, uid_base
@@ -26,6 +27,7 @@ from drivers.swarm_files import node_files
 from drivers.swarm_gossip import await_silence
 
 COUNT = 3
+LXC = LxcNodes(ready_timeout_s=READY_TIMEOUT_S)
 
 
 @dataclass
@@ -40,7 +42,7 @@ class DockerNodes:
     async def start_all(self) -> None:
         """Start the nodes that don't run, and wait until every engine answers."""
         pairs = zip(self.plans, self.files, strict=True)
-        await asyncio.gather(*(LxcNodes().ensure(plan, files) for plan, files in pairs))
+        await asyncio.gather(*(LXC.ensure(plan, files) for plan, files in pairs))
         await asyncio.to_thread(self._await_answers)
 
     def facts(self, index: int) -> NodeFacts:
@@ -134,4 +136,4 @@ async def docker_nodes(real: RealHost) -> AsyncIterator[DockerNodes]:
         yield nodes
     finally:
         for plan in nodes.plans:
-            await LxcNodes().remove(plan.host, plan.container)
+            await LXC.remove(plan.host, plan.container)

@@ -29,6 +29,8 @@ TMP = Path("/var/tmp")
 ROOT_NAME = re.compile(r"carina-host-(?P<prefix>t[0-9a-f]{3})")
 POOL_BYTES = 8 * 2**30  # sparse
 UID_RANGES = 16
+READY_TIMEOUT_S = float(os.environ.get("CARINA_NODE_READY_TIMEOUT_S", "30"))
+"""How long an engine may take to be ready after a node's start. Processors that are emulated need more."""
 SUBID_FILES = (Path("/etc/subuid"), Path("/etc/subgid"))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from nodes_help import cut_before, fed_until, in_node, plan_node
-from realhost import RealHost, prepared_host, run
+from realhost import READY_TIMEOUT_S, RealHost, prepared_host, run
 
 from domain.clusters import SWARM
 from domain.errors import CommandFailed, DiskFull, DockerSilent, HostNotReady, ImageUnavailable, NodeNotStarted
@@ -19,7 +19,7 @@ from drivers.image_recipe import PROBE_IMAGE
 from drivers.images import NodeImages
 from drivers.lxc import LxcNodes
 
-NODES = LxcNodes()
+NODES = LxcNodes(ready_timeout_s=READY_TIMEOUT_S)
 
 
 @pytest.fixture

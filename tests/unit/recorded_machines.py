@@ -87,7 +87,8 @@ DEBIAN_13 = MICRO_VM | {
     "cgroup.type": "cgroup2fs",
     "cgroup.v2": "cpuset cpu io memory hugetlb pids rdma misc",
     "cgroup.v1": "",
-    "ipvs": "loadable",
+    "ipvs": "loaded",
+    "try.ipvs": "Operation not permitted",
     "try.esp": "ok",
 }
 """Debian 13 on metal, prepared."""

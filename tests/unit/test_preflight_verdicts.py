@@ -38,9 +38,26 @@ def names(found: HostReport, state: CheckState) -> list[str]:
 
 def test_a_prepared_debian_13_has_nothing_to_mend() -> None:
     found = report(DEBIAN_13)
-    assert names(found, CheckState.OK) == [check.name for check in found.checks]
-    assert found.capabilities == {CAP_ESP, CAP_IPVS, CAP_APPARMOR, "cgroup2", *CAP_SIZES}
+    assert [check.name for check in found.checks if check.state is not CheckState.OK] == ["IPVS"]  # see below
+    assert found.capabilities == {CAP_ESP, CAP_APPARMOR, "cgroup2", *CAP_SIZES}
     assert (found.cgroup_version, found.fit) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("there", "tried", "state", "detail"),
+    [
+        ("loaded", "ok", CheckState.OK, "nodes may use it"),
+        ("loaded", "Operation not permitted", CheckState.DEGRADED, "refused to nodes: Operation not permitted"),
+        ("loadable", "No such file or directory", CheckState.DEGRADED, "once the host is prepared"),
+        ("", "No such file or directory", CheckState.DEGRADED, "not in the kernel"),
+    ],
+)
+def test_ipvs_counts_where_nodes_may_use_it(there: str, tried: str, state: CheckState, detail: str) -> None:
+    facts = DEBIAN_13 | {"ipvs": there, "try.ipvs": tried}
+    found = check("IPVS", facts)
+    assert found.state is state
+    assert detail in found.detail
+    assert (CAP_IPVS in report(facts).capabilities) == (state is CheckState.OK)
 
 
 def test_a_small_virtual_machine_is_fit_and_says_what_clusters_will_feel() -> None:
