@@ -6,13 +6,14 @@ PURGE ?=
 FORCE ?=
 KUBERNETES ?=
 BENCH ?=
+VM ?=
 RACK ?=
 DOWN ?=
 # Only the unit tests need hypothesis. Its plugin imports it when a run ends, which CPython before 3.11.9 may stumble over
 # (python/cpython#106905).
 PYTEST := $(BIN)/pytest -p no:hypothesispytest
 
-.PHONY: help setup test-packages demo rack up down test lint unit workflows drivers e2e bench histories lock
+.PHONY: help setup test-packages demo rack up down test lint unit workflows drivers e2e test-vm bench histories lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -55,6 +56,10 @@ drivers: test-packages ## Drivers on real LXC, Docker, nftables and btrfs
 
 e2e: test-packages ## The whole product on real parts
 	$(PYTEST) tests/e2e
+
+test-vm: setup ## Tests in an emulated machine with AppArmor, cgroup v2, IPVS and ESP (slow); VM="tests/vm -k esp" for some
+	@scripts/test_packages.sh qemu-system-x86
+	@$(BIN)/python -m tests.vm $(VM)
 
 bench: test-packages ## Measure Carina: beside shell scripts, over hosts, with a fleet; BENCH="--only fleet --quick" for a part
 	@$(BIN)/python -m tests.bench $(BENCH)

@@ -204,7 +204,7 @@ def _ipvs(facts: Facts) -> Check:
     there = facts.get("ipvs", "")
     if there == "loaded":
         said = f"in the kernel, and refused to nodes: {facts.get('try.ipvs') or 'could not be tried'}"
-        remedy = "a kernel that lets user namespaces set IPVS up  # Linux 6.12 does not"
+        remedy = "# a kernel that lets user namespaces set IPVS up; Linux 6.12 and 7.3 don't"
         return Check("IPVS", DEGRADED, said, meaning, remedy)
     said = "loadable: tried once the host is prepared" if there else "not in the kernel"
     return Check("IPVS", DEGRADED, said, meaning, "modprobe ip_vs  # or a kernel that has it: Debian's own does")
