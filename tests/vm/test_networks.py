@@ -84,6 +84,23 @@ async def test_the_report_tells_of_a_kernel_of_our_time(real_host: RealHost) -> 
     assert [check.state for check in report.checks if check.name == "AppArmor"] == [CheckState.OK]
 
 
+async def test_an_encrypted_overlay_carries_traffic_in_esp_alone(
+    real_host: RealHost, nodes: DockerNodes, swarm: Swarm
+) -> None:
+    """As long as there is no other overlay network, whose packets would be seen too."""
+    await swarm.ensure_overlay(nodes.members, SECRET, nodes.access)
+    watch = await asyncio.create_subprocess_exec(
+        "tcpdump", "-n", "-i", real_host.segment.bridge, "-c", "200", "esp or udp port 4789",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    await asyncio.sleep(3)
+    await swarm.verify(nodes.members, SECRET, nodes.access)
+    watch.terminate()
+    seen = (await watch.communicate())[0].decode().splitlines()
+    assert [line for line in seen if "ESP(spi=" in line]
+    assert [line for line in seen if ".4789" in line] == []
+
+
 async def test_virtual_addresses_and_the_mesh_answer_where_the_report_says_so(
     real_host: RealHost, nodes: DockerNodes, web: str
 ) -> None:
@@ -98,19 +115,3 @@ async def test_virtual_addresses_and_the_mesh_answer_where_the_report_says_so(
             await eventually(mesh, PAGE)
         else:
             assert PAGE not in (await said(virtual)) + (await said(mesh))
-
-
-async def test_an_encrypted_overlay_carries_traffic_in_esp_alone(
-    real_host: RealHost, nodes: DockerNodes, swarm: Swarm
-) -> None:
-    await swarm.ensure_overlay(nodes.members, SECRET, nodes.access)
-    watch = await asyncio.create_subprocess_exec(
-        "tcpdump", "-n", "-i", real_host.segment.bridge, "-c", "200", "esp or udp port 4789",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    await asyncio.sleep(3)
-    await swarm.verify(nodes.members, SECRET, nodes.access)
-    watch.terminate()
-    seen = (await watch.communicate())[0].decode().splitlines()
-    assert [line for line in seen if "ESP(spi=" in line]
-    assert [line for line in seen if ".4789" in line] == []
