@@ -127,8 +127,9 @@ class Swarm:
         return got[0]
 
     def leftovers(self) -> list[str]:
-        found = [(address, self.at(address).containers.list(all=True)) for address in self.addresses]
-        return [f"{container.name} on {address}" for address, containers in found for container in containers]
+        # One request each: a probe may go by itself between a list and a look at each container.
+        found = [(address, self.at(address).api.containers(all=True)) for address in self.addresses]
+        return [f"{container['Names'][0]} on {address}" for address, containers in found for container in containers]
 
     def close(self) -> None:
         for client in self._clients.values():
