@@ -218,5 +218,6 @@ async def _end_group(process: Process) -> None:
 async def _group_gone(process: Process) -> None:
     """Return when the script's process and all others of its group have ended."""
     await process.wait()
-    while group_runs(process.pid):  # noqa: ASYNC110 - a group tells of itself only when asked
+    # Beside the event loop, since the machine's processes are also those of all its nodes.
+    while await asyncio.to_thread(group_runs, process.pid):  # noqa: ASYNC110 - a group tells of itself only when asked
         await asyncio.sleep(_POLL_S)

@@ -115,7 +115,7 @@ def import_image(engine: APIClient) -> None:
 def clear(engine: APIClient, but: str = "") -> None:
     """Remove all probes of an engine, those of a killed check too, but for the one of that name."""
     for probe in engine.containers(all=True, filters={"label": LABEL}):
-        if f"/{but}" not in probe["Names"]:
+        if f"/{but}" not in (probe["Names"] or ()):  # one on its way out has lost its name
             remove(engine, probe["Id"])
 
 

@@ -255,8 +255,20 @@ async def test_a_sound_overlay_is_proved_and_nothing_is_left_of_that(
     formed: Swarm, nodes: DockerNodes, engines: Engines
 ) -> None:
     await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
-    for members in (nodes.members, nodes.members, nodes.members[:1]):  # each while the probes before it still linger
+    for members in (nodes.members, nodes.members[:1]):
         await formed.verify(members, OVERLAY, nodes.access)
+        assert_no_containers(engines, nodes)
+
+
+async def test_a_proof_while_probes_of_the_one_before_linger_replaces_them(
+    formed: Swarm, nodes: DockerNodes, engines: Engines
+) -> None:
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
+    await formed.verify(nodes.members, OVERLAY, nodes.access)
+    before = set(containers(engines, nodes))
+    await formed.verify(nodes.members, OVERLAY, nodes.access)
+    assert before
+    assert before.isdisjoint(containers(engines, nodes))
     assert_no_containers(engines, nodes)
 
 

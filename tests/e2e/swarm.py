@@ -129,7 +129,7 @@ class Swarm:
     def leftovers(self) -> list[str]:
         # One request each: a probe may go by itself between a list and a look at each container.
         found = [(address, self.at(address).api.containers(all=True)) for address in self.addresses]
-        return [f"{container['Names'][0]} on {address}" for address, containers in found for container in containers]
+        return [f"{entry['Names'] or entry['Id']} on {address}" for address, entries in found for entry in entries]
 
     def close(self) -> None:
         for client in self._clients.values():
