@@ -356,6 +356,10 @@ class Records(HostRecords, Protocol):
         """Return the clusters that have nodes on the host and are not deleted."""
         ...
 
+    def record_answers(self, answers: Mapping[str, str | None]) -> None:
+        """Store, by host's id, why the host does not answer, or with None that it does."""
+        ...
+
     def watched_hosts(self) -> Sequence[Host]:
         """Return the hosts that are ready, and that no operation is about: one that prepares starts nodes itself."""
         ...

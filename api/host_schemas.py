@@ -15,8 +15,17 @@ class SizeOut(Answer):
     disk_bytes: int
 
 
+class UnreachableOut(Answer):
+    """Since when a host does not answer, and what there was instead of an answer."""
+
+    since: Moment
+    reason: str
+
+
 class HostOut(Answer):
     """A host. `operation_id` is the operation that is about it now; `error` is why the last one failed.
+
+    `unreachable` is null as long as it answers, which is looked at all the time; else it takes no new nodes.
 
     `size` is what the machine has, `free` what it had left at `measured_at`; `node_limit` is how many nodes it has user
     ids for. `network` is what nodes' addresses come from, `fabric_address` where other hosts reach it.
@@ -33,6 +42,7 @@ class HostOut(Answer):
     zone: str
     state: HostState
     cordoned: bool
+    unreachable: UnreachableOut | None
     endpoint: Endpoint
     fabric_address: str
     device: str

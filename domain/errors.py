@@ -252,7 +252,7 @@ class HostUnreachable(CommandFailed):
     status = 502
     default_remedy = (
         "Check that the host is up, and that its address and SSH port answer; then try again. "
-        "'carina host cordon NAME' keeps new nodes off it meanwhile."
+        "New nodes go to other hosts once it has not answered for a minute."
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from domain.sizes import Size
@@ -17,6 +18,14 @@ class HostState(StrEnum):
     READY = "ready"
     REMOVING = "removing"
     ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """That a host does not answer: since when, in UTC, and what there was instead of an answer."""
+
+    since: datetime
+    reason: str
 
 
 class Endpoint(StrEnum):

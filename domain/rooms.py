@@ -1,6 +1,7 @@
 """What hosts have room for, as placement sees them, and what speaks against one. Pure."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from domain.hosts import HostState
 from domain.overlays import VXLAN_OVERHEAD_BYTES
@@ -25,6 +26,7 @@ class HostRoom:
     `free` is how many more nodes it has uid ranges for; `nodes` how many it carries, `of_cluster` how many of those
     are of the very cluster. `total` is what the machine has (0: not measured, and no limit), `reserved` the sum of its
     nodes' sizes, `free_disk_bytes` what was last measured. `addressed` says whether other hosts can reach it.
+    `unreachable_since` is when it stopped to answer, in UTC, if it does not.
     """
 
     host_id: str
@@ -41,6 +43,7 @@ class HostRoom:
     capabilities: frozenset[str] = frozenset()
     mtu: int = 1500
     addressed: bool = True
+    unreachable_since: datetime | None = None
 
     def share(self, size: Size, count: int) -> float:
         """Return how full it is with `count` more nodes of that size: the greatest share of memory, CPUs and disk."""
@@ -102,7 +105,10 @@ def _unwilling(room: HostRoom, wanted: Wanted) -> str | None:
         return "is excluded"
     if room.state is not HostState.READY:
         return f"is {_STATES[room.state]}"
-    return "is cordoned" if room.cordoned else None
+    if room.cordoned:
+        return "is cordoned"
+    since = room.unreachable_since
+    return None if since is None else f"is unreachable since {since:%Y-%m-%d %H:%M} UTC"
 
 
 def _unable(room: HostRoom, wanted: Wanted) -> str | None:

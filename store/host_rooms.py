@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlmodel import Session, col, select
 
@@ -14,7 +15,7 @@ from domain.nodes import NodeRole, NodeState
 from domain.publications import choose_api_port
 from domain.rooms import HostRoom
 from domain.sizes import Size
-from store.mapping import host_from_row, size_from_json, type_from_json
+from store.mapping import host_from_row, size_from_json, type_from_json, unreachable_from_json
 from store.tables import ClusterRow, HostRow, NodeRow, PublicationRow
 
 _GOING = frozenset({NodeState.REMOVING, NodeState.LEFTOVER})
@@ -26,6 +27,7 @@ class HostUse:
 
     host: Host
     free_disk_bytes: int
+    unreachable_since: datetime | None = None
     slots: set[int] = field(default_factory=set)
     ports: set[int] = field(default_factory=set)
     reserved: Size = Size()
@@ -57,6 +59,7 @@ class HostUse:
             capabilities=host.capabilities,
             mtu=host.mtu,
             addressed=bool(host.fabric_address),
+            unreachable_since=self.unreachable_since,
         )
 
     def take_slot(self) -> int:
@@ -91,7 +94,7 @@ def lock_hosts(session: Session, cluster_id: str) -> Mapping[str, HostUse]:
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all()
-    uses = {row.id: HostUse(host_from_row(row), _free_disk(row)) for row in rows}
+    uses = {row.id: HostUse(host_from_row(row), _free_disk(row), _unreachable_since(row)) for row in rows}
     asked_ports = set(session.exec(select(PublicationRow.host_port)).all())
     for use in uses.values():
         use.ports |= asked_ports
@@ -114,6 +117,11 @@ def lock_hosts(session: Session, cluster_id: str) -> Mapping[str, HostUse]:
 
 def _free_disk(row: HostRow) -> int:
     return 0 if row.report is None else size_from_json(row.report.get("free")).disk_bytes
+
+
+def _unreachable_since(row: HostRow) -> datetime | None:
+    unreachable = unreachable_from_json(row.unreachable)
+    return None if unreachable is None else unreachable.since
 
 
 def _sizes(session: Session) -> Mapping[str, Size]:

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from domain.host_input import fingerprint
 from domain.operations import LOCKING_STATES, OPEN_STATES, OperationState
 from domain.sizes import Size
-from store.mapping import error_from_json, host_from_row, node_view, report_from_json
+from store.mapping import error_from_json, host_from_row, node_view, report_from_json, unreachable_from_json
 from store.queries import find_host
 from store.tables import ClusterRow, HostRow, NodeRow, OperationRow
 from store.views import HostNodeView, HostReportView, HostView
@@ -104,6 +104,7 @@ def _view(row: HostRow, node_count: int, *, operation_id: str | None, latest: Op
         zone=host.zone,
         state=host.state,
         cordoned=host.cordoned,
+        unreachable=unreachable_from_json(row.unreachable),
         endpoint=host.endpoint,
         fabric_address=host.fabric_address,
         device=host.device,

@@ -1,6 +1,6 @@
 """Hosts: the one that Carina runs on, what is recorded of each, and what was seen on them without an owner."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from sqlalchemy import Engine, delete
@@ -48,8 +48,8 @@ def host_report(engine: Engine, host_id: str) -> HostReport | None:
 def record_host(session: Session, host: Host, report: HostReport | None) -> None:
     """Store a host's state, claim, image, MTU and capabilities, and what was measured; raise `NotFound`.
 
-    What the operator says of a host (its login, zone, cordon and the like) is not stored here. One that is to be
-    removed stays so, whatever was about it when that was said.
+    One that was measured is not unreachable. What the operator says of a host (its login, zone, cordon and the like)
+    is not stored here. One that is to be removed stays so, whatever was about it when that was said.
     """
     row = find_host(session, host.id, lock=True)
     if row.state != HostState.REMOVING:
@@ -74,6 +74,21 @@ def record_host(session: Session, host: Host, report: HostReport | None) -> None
         row.mtu = report.mtu
         row.capabilities = sorted(report.capabilities)
         row.measured_at = row.updated_at
+        row.unreachable = None
+
+
+def record_answers(session: Session, answers: Mapping[str, str | None]) -> None:
+    """Store, by host, why it does not answer, or with None that it does. Hosts that are not there are left out.
+
+    Since when a host does not answer stays as it was first stored.
+    """
+    for row in session.exec(select(HostRow).where(col(HostRow.id).in_(answers))):
+        reason = answers[row.id]
+        if reason is None:
+            row.unreachable = None
+        elif row.unreachable is None or row.unreachable["reason"] != reason:
+            since = now().isoformat() if row.unreachable is None else row.unreachable["since"]
+            row.unreachable = {"since": since, "reason": reason}
 
 
 def orphan_age_s(session: Session, host_id: str, name: str) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from domain.clusters import COE_KUBERNETES, COE_SWARM, ClusterStatus, ClusterType, Condition, Health, Severity
 from domain.errors import ErrorRecord
 from domain.host_input import SSH_PORT
-from domain.hosts import Check, CheckState, Claim, Endpoint, Host, HostReport, HostState, Login
+from domain.hosts import Check, CheckState, Claim, Endpoint, Host, HostReport, HostState, Login, Unreachable
 from domain.images import ImageState
 from domain.nodes import NodeRole, NodeState
 from domain.operations import OperationKind, OperationState, StepState
@@ -92,6 +92,11 @@ def report_from_json(stored: dict[str, Any]) -> HostReport:
         free=size_from_json(stored.get("free")),
         address=stored.get("address", ""),
     )
+
+
+def unreachable_from_json(stored: dict[str, Any] | None) -> Unreachable | None:
+    """Return what was stored of a host that does not answer; None is stored of one that does."""
+    return None if stored is None else Unreachable(datetime.fromisoformat(stored["since"]), stored["reason"])
 
 
 def stored_address(address: str, port: int) -> str:

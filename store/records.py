@@ -1,6 +1,6 @@
 """The store's face for activities: records and progress. Every call blocks and is one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -149,6 +149,10 @@ class StoreRecords:
     def record_host(self, host: Host, report: HostReport | None) -> None:
         """Store a host's state, claim, image and, if given, what was measured of it: that then counts."""
         self._write(lambda session: hosts.record_host(session, host, report))
+
+    def record_answers(self, answers: Mapping[str, str | None]) -> None:
+        """Store, by host's id, why the host does not answer, or with None that it does."""
+        self._write(lambda session: hosts.record_answers(session, answers))
 
     def clusters_on_host(self, host_id: str) -> Sequence[ClusterFacts]:
         """Return the clusters that have nodes on the host and are not deleted."""

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from domain.clusters import ClusterStatus, ClusterType, Condition, Health
 from domain.errors import ErrorRecord
-from domain.hosts import Check, Endpoint, HostState
+from domain.hosts import Check, Endpoint, HostState, Unreachable
 from domain.images import ImageState
 from domain.nodes import NodeRole, NodeState
 from domain.operations import OperationKind, OperationState, StepState
@@ -94,6 +94,7 @@ class HostView:
     zone: str
     state: HostState
     cordoned: bool
+    unreachable: Unreachable | None
     endpoint: Endpoint
     fabric_address: str
     device: str

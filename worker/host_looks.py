@@ -58,6 +58,14 @@ class HostLooks:
             if result.found is None or look.began >= since:
                 return result
 
+    def verdict(self, host: Host) -> Look | None:
+        """Return the look that tells how the host is now: None while there was none, or only one without an answer."""
+        silences = self._silences.get(host.id, [])
+        if silences:
+            return silences[-1] if len(silences) >= SILENT_AFTER else None
+        look = self._looks.get(host.id)
+        return look.task.result() if look is not None and look.task.done() else None
+
     def stop(self) -> None:
         """Cancel all looks that are under way."""
         for look in self._looks.values():

@@ -1,4 +1,4 @@
-"""The watch over running clusters: says what is wrong with them, and has stopped nodes started again.
+"""The watch over hosts and running clusters: says what is wrong with them, and has stopped nodes started again.
 
 It is a loop beside the reconciler and no workflow. A check that finds all well has nothing worth keeping, and as a
 scheduled workflow every 15 s it was measured to add 140 MB a day to Temporal's database and 100 ms of processor time
@@ -22,19 +22,20 @@ from domain.facts import NodeFacts
 from domain.hosts import Host
 from domain.watch import WatchedCluster, last_failure, next_heal_at
 from worker.host_looks import HostLooks, Look
+from worker.roll_call import RollCall
 
 ANSWER_TIMEOUT_S = 5.0
 """How long an orchestrator may take to tell who is ready, until it counts as silent."""
 CHECK_WAIT_S = 10.0
-"""How long a check waits for clusters of which a host hangs. They are left for a later check to finish."""
+"""How long a check waits for hosts that hang. What is about them is left for a later check to finish."""
 DOUBT_S = 5.0
-"""The pause before another look at a node that was not ready for the first time: it may only have been slow."""
+"""The pause before another look at what was not well for the first time: it may only have been slow."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Watch:
-    """Looks after all active clusters that nothing is being changed on."""
+    """Looks after all hosts, and all active clusters, that nothing is being changed on."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Watch:
         self._records = records
         self._secrets = secrets
         self._looks = looks or HostLooks(nodes)
+        self._roll_call = RollCall(records, self._looks)
         self._orchestrators = orchestrators
         self._period_s = period_s
         self._answer_timeout_s = answer_timeout_s
@@ -65,7 +67,7 @@ class Watch:
                     await self.check()
                 except Exception:  # noqa: BLE001 - logged; the loop has to outlive any error
                     _log.exception("watch.check_failed")
-                doubts = any(self._suspects.values())
+                doubts = self._roll_call.in_doubt or any(self._suspects.values())
                 await asyncio.sleep(min(DOUBT_S, self._period_s) if doubts else self._period_s)
         finally:
             self._looks.stop()
@@ -75,17 +77,21 @@ class Watch:
     async def check(self) -> None:
         """Look once at every watched cluster and its hosts. One that can't be looked at keeps no other from it."""
         since = time.monotonic()
+        hosts = {host.id: host for host in await asyncio.to_thread(self._records.watched_hosts)}
         clusters = await asyncio.to_thread(self._records.watched_clusters)
         ids = {cluster.facts.id for cluster in clusters}
         self._suspects = {id_: suspects for id_, suspects in self._suspects.items() if id_ in ids}
         self._examined = {id_: task for id_, task in self._examined.items() if not task.done()}
-        if not clusters:
-            return
-        hosts = {host.id: host for host in await asyncio.to_thread(self._records.watched_hosts)}
         for cluster in clusters:
             if cluster.facts.id not in self._examined:
                 self._examined[cluster.facts.id] = asyncio.create_task(self._guarded(cluster, hosts, since))
-        await asyncio.wait(self._examined.values(), timeout=CHECK_WAIT_S)
+        await asyncio.gather(
+            self._roll_call.take(hosts.values(), since, wait_s=CHECK_WAIT_S), self._wait_for_examined()
+        )
+
+    async def _wait_for_examined(self) -> None:
+        if self._examined:
+            await asyncio.wait(self._examined.values(), timeout=CHECK_WAIT_S)
 
     async def _guarded(self, cluster: WatchedCluster, hosts: Mapping[str, Host], since: float) -> None:
         try:

@@ -16,7 +16,7 @@ def print_hosts(hosts: Iterable[Host]) -> None:
         [
             [
                 host["name"],
-                host["state"],
+                "unreachable" if host["unreachable"] else host["state"],
                 yes_or_no(host["cordoned"]),
                 host["zone"],
                 host["address"],
@@ -40,6 +40,7 @@ def print_host(host: Host) -> None:
             ("Name", host["name"]),
             ("Id", host["id"]),
             ("State", host["state"]),
+            ("Unreachable", _unreachable(host)),
             ("Cordoned", "yes: it takes no new nodes" if host["cordoned"] else "no"),
             ("Zone", host["zone"]),
             ("Address", host["address"]),
@@ -79,8 +80,8 @@ def host_summary(host: Host) -> str:
         f"{room(size['disk_bytes'])} disk" if size["disk_bytes"] else "",
         f"{host['node_count']} of {host['node_limit']} nodes",
     ]
-    state = f"{host['state']}, cordoned" if host["cordoned"] else host["state"]
-    return f"{host['name']} is {state}: {', '.join(filter(None, parts))}"
+    words = [host["state"], "cordoned" if host["cordoned"] else "", "unreachable" if host["unreachable"] else ""]
+    return f"{host['name']} is {', '.join(filter(None, words))}: {', '.join(filter(None, parts))}"
 
 
 def print_report(report: Report) -> None:
@@ -118,6 +119,11 @@ def _gravity(check: Check) -> int:
 
 def _cpus(host: Host) -> str:
     return f"{host['size']['cpus']:g}" if host["size"]["cpus"] else ""
+
+
+def _unreachable(host: Host) -> str:
+    unreachable = host["unreachable"]
+    return f"since {unreachable['since']}: it takes no new nodes. {unreachable['reason']}" if unreachable else ""
 
 
 def _share(free: int, total: int) -> str:

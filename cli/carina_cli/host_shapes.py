@@ -13,6 +13,13 @@ class Size(TypedDict):
     disk_bytes: int
 
 
+class Unreachable(TypedDict):
+    """Since when a host does not answer, and why."""
+
+    since: str
+    reason: str
+
+
 class NewHost(TypedDict):
     """What a host is added with. What is left out the service chooses or finds out."""
 
@@ -42,6 +49,7 @@ class Host(TypedDict):
     zone: str
     state: str
     cordoned: bool
+    unreachable: Unreachable | None
     endpoint: str
     fabric_address: str
     device: str

@@ -30,7 +30,12 @@ async def test_a_create_is_undone_when_a_host_dies(bed: Racked) -> None:
     assert victim.name in operation["error"]["detail"]
     for machine in bed.rack:
         assert machine is victim or bed.left_on(machine, "dies") == []
+    await until(lambda: bed.host(victim.name)["unreachable"] is not None, 90, "the dead host is known as such")
+    instead = await carina.active("instead", 3)
+    assert victim.name not in {node["host"] for node in carina.nodes(instead["id"])}, "new nodes go to others"
+    await carina.deleted(instead["id"])
     await _returns_clean(bed, victim, "dies")
+    await until(lambda: bed.host(victim.name)["unreachable"] is None, 60, "it takes nodes again")
     await carina.deleted(cluster["id"])
 
 

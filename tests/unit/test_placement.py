@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from domain.rooms import CPU_OVERCOMMIT, HostRoom, Wanted, joins
 from domain.sizes import Size
 
 GIB = 2**30
+NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 _sizes = st.builds(
     Size,
     st.sampled_from([0.0, 0.1, 0.5, 2.0]),
@@ -46,6 +48,7 @@ def _rooms(draw: st.DrawFn, number: int) -> HostRoom:
         capabilities=frozenset(draw(st.sets(st.sampled_from(["esp", "ipvs"])))),
         mtu=draw(st.sampled_from([1400, 1500, 9000])),
         addressed=draw(st.sampled_from([True, True, False])),
+        unreachable_since=draw(st.sampled_from([None] * 5 + [NOON])),
     )
 
 
@@ -85,7 +88,7 @@ def test_nodes_go_only_where_they_may_and_fit(hosts: list[HostRoom], wanted: Wan
     by_id = {host.host_id: host for host in hosts}
     for host_id, count in Counter(placement.host_ids).items():
         host, size = by_id[host_id], wanted.size
-        assert (host.state, host.cordoned) == (HostState.READY, False)
+        assert (host.state, host.cordoned, host.unreachable_since) == (HostState.READY, False, None)
         assert host.name not in wanted.not_hosts
         assert not wanted.hosts or host.name in wanted.hosts
         assert wanted.capabilities <= host.capabilities
@@ -209,6 +212,7 @@ def test_a_choice_says_why_of_each_host() -> None:
 
 def test_a_refusal_says_why_of_each_host() -> None:
     rooms = [
+        room("rack0", unreachable_since=NOON),
         room("rack1", cordoned=True),
         room("rack2", cordoned=True),
         room("rack3", total=Size(0, 4 * GIB, 0), reserved=Size(0, int(2.8 * GIB), 0)),
@@ -217,7 +221,8 @@ def test_a_refusal_says_why_of_each_host() -> None:
         place(rooms, Wanted(count=1, size=Size(0, 2 * GIB, 0)))
     assert refusal.value.detail == (
         "There is no room for one more node of 2 GiB of memory: "
-        "3 hosts: 2 cordoned (rack1, rack2), rack3 has 1.2 of 4 GiB of memory free."
+        "4 hosts: rack0 is unreachable since 2026-01-02 12:00 UTC, 2 cordoned (rack1, rack2), "
+        "rack3 has 1.2 of 4 GiB of memory free."
     )
 
 

@@ -27,6 +27,11 @@ def _count(nodes: Sequence[NodeRef]) -> Counter[str]:
     return Counter(node.host for node in nodes)
 
 
+def _places(store: StoreFixture, name: str) -> Counter[str]:
+    """Return how many nodes of a new cluster of two are on each host."""
+    return _count([node.ref for node in store.records.nodes(store.active(name, 2).id)])
+
+
 def test_nodes_are_spread_over_zones_and_hosts_and_say_why(store: StoreFixture) -> None:
     store.rack(1, zone="a")
     store.rack(2, zone="a")
@@ -42,6 +47,18 @@ def test_nodes_are_spread_over_zones_and_hosts_and_say_why(store: StoreFixture) 
     assert "rack4 is cordoned" in why
     assert store.records.reserve_nodes(operation_id, 4, tell=said.append) == nodes
     assert len(said) == 1
+
+
+def test_hosts_that_do_not_answer_take_no_new_nodes_until_they_do(store: StoreFixture) -> None:
+    host = store.rack(1)
+    store.rack(2)
+    store.records.record_answers({"rack-1": "no route to host", "rack-2": None, "gone": "whatever"})
+    assert _places(store, "demo") == {"rack2": 2}
+    store.records.record_answers({"rack-2": "no route to host"})
+    with pytest.raises(NoRoom, match="2 hosts: 2 unreachable since"):
+        store.active("other", 1)
+    store.records.record_host(host, _measured(Size(), Size()))
+    assert _places(store, "more") == {"rack1": 2}, "what is measured answers"
 
 
 def test_a_grow_goes_where_the_cluster_has_least(store: StoreFixture) -> None:

@@ -157,7 +157,48 @@ async def test_a_slow_host_counts_once_it_has_answered(store: StoreFixture, rack
     assert told(store, cluster) == []
     rack.slow["rack1"].set()
     await watch.check()
-    assert (told(store, cluster), rack.looks) == ([(NODE_STOPPED, "slow-1")], ["rack1"])
+    assert (told(store, cluster), rack.looks[1:]) == ([(NODE_STOPPED, "slow-1")], ["rack1"])
+
+
+async def test_whether_hosts_answer_is_known_also_of_those_without_nodes(
+    store: StoreFixture, rack: Rack, watch: Watch
+) -> None:
+    store.rack(1)
+    store.rack(2)
+    admin = HostAdmin(store.engine)
+    rack.cut_off.add("rack1")
+    rack.hanging.add("rack2")
+    await watch.check()
+    assert [admin.host(id_).unreachable for id_ in ("rack-1", "rack-2")] == [None, None], "one look may fail"
+    for _ in range(10):
+        await watch.check()
+    first, second = admin.host("rack-1").unreachable, admin.host("rack-2").unreachable
+    assert first is not None
+    assert first.reason == "no route to host"
+    assert second is not None
+    assert second.reason == "there was no answer within 1 s"
+    rack.hanging.clear()
+    rack.cut_off.clear()
+    await asyncio.sleep(1.1)  # the look that hangs has ended by then
+    for _ in range(2):
+        await watch.check()
+    assert [admin.host(id_).unreachable for id_ in ("rack-1", "rack-2")] == [None, None]
+
+
+async def test_a_new_watch_leaves_what_was_known_of_a_host_until_it_knows_more(
+    store: StoreFixture, rack: Rack, watch: Watch
+) -> None:
+    store.rack(1)
+    admin = HostAdmin(store.engine)
+    store.records.record_answers({"rack-1": "no route to host"})
+    before = admin.host("rack-1").unreachable
+    rack.cut_off.add("rack1")
+    for _ in range(3):
+        await watch.check()
+        assert admin.host("rack-1").unreachable == before
+    rack.cut_off.clear()
+    await watch.check()
+    assert admin.host("rack-1").unreachable is None
 
 
 async def test_what_was_seen_before_a_change_is_not_said_after_it(

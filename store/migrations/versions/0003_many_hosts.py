@@ -29,6 +29,7 @@ def upgrade() -> None:
         op.add_column("hosts", column.copy())
         if op.get_bind().dialect.name != "sqlite":
             op.alter_column("hosts", column.name, existing_type=column.type, server_default=None)
+    op.add_column("hosts", sa.Column("unreachable", sa.JSON(), nullable=True))
     op.create_index("uq_hosts_lower_name", "hosts", [sa.text("lower(name)")], unique=True)
     op.create_index(op.f("ix_operations_host_id"), "operations", ["host_id"])
     op.add_column("nodes", sa.Column("api_port", sa.Integer(), nullable=True))
@@ -54,5 +55,6 @@ def downgrade() -> None:
     op.drop_column("nodes", "api_port")
     op.drop_index(op.f("ix_operations_host_id"), "operations")
     op.drop_index("uq_hosts_lower_name", "hosts")
+    op.drop_column("hosts", "unreachable")
     for column in reversed(_HOSTS):
         op.drop_column("hosts", column.name)

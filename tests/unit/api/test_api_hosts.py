@@ -29,7 +29,15 @@ async def test_the_services_own_machine_is_a_host(bed: Testbed) -> None:
     assert (host["name"], host["address"], host["state"], host["endpoint"]) == ("machine", "local", "ready", "direct")
     assert (host["network"], host["node_limit"], host["node_count"]) == ("10.64.0.0/16", 64, 0)
     assert (host["cordoned"], host["error"], host["operation_id"], host["fingerprint"]) == (False, None, None, "")
+    assert host["unreachable"] is None
     assert await bed.get(f"/hosts/{host['id']}") == host
+
+
+async def test_a_host_that_does_not_answer_says_since_when_and_why(bed: Testbed) -> None:
+    (host,) = (await bed.get("/hosts"))["hosts"]
+    bed.records.record_answers({host["id"]: "no route to host"})
+    unreachable = (await bed.get(f"/hosts/{host['id']}"))["unreachable"]
+    assert (unreachable["reason"], unreachable["since"] >= host["updated_at"]) == ("no route to host", True)
 
 
 async def test_a_host_is_added_and_its_preparation_started(bed: Testbed) -> None:

@@ -25,6 +25,7 @@ def host(name: str = "rack1", host_id: str = RACK1_ID, **changes: Any) -> dict[s
         "zone": "row-a",
         "state": "ready",
         "cordoned": False,
+        "unreachable": None,
         "endpoint": "published",
         "fabric_address": "192.0.2.7",
         "device": "",

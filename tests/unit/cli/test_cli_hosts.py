@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cli_testbed import Carina
-from fake_answers import FAILURE, OPERATION_ID, operation, problem
+from fake_answers import FAILURE, NOW, OPERATION_ID, operation, problem
 from fake_hosts import HOST_KEY, RACK1_ID, RACK2_ID, check, host
 from fake_service import FakeService
 
@@ -195,6 +195,13 @@ def test_get_shows_why_a_host_can_not_be_used(carina: Carina, service: FakeServi
     assert "root@192.0.2.7 port 22" in ran.out
     assert f"Error: {FAILURE['title']} (docker-silent)" in ran.out
     assert f"What to do: {FAILURE['remedy']}" in ran.out
+
+
+def test_a_host_that_does_not_answer_is_shown_as_such_with_the_reason(carina: Carina, service: FakeService) -> None:
+    service.hosts.hosts = [host(unreachable={"since": NOW, "reason": "no route to host"})]
+    assert carina("host", "ls").out.splitlines()[1].split()[:3] == ["rack1", "unreachable", "no"]
+    assert f"since {NOW}: it takes no new nodes. no route to host" in carina("host", "get", "rack1").out
+    assert "rack1 is ready, unreachable: " in carina("host", "prepare", "rack1").out
 
 
 def test_nodes_are_shown_with_their_clusters(carina: Carina) -> None:

@@ -1,0 +1,34 @@
+"""The roll call of hosts: which of them answer, also those without nodes. Placement leaves out those that don't."""
+
+import asyncio
+from collections.abc import Collection
+
+from activities.ports import Records
+from domain.hosts import Host
+from worker.host_looks import HostLooks
+
+
+class RollCall:
+    """Records which hosts answer. It shares its looks with whoever else looks at them."""
+
+    def __init__(self, records: Records, looks: HostLooks) -> None:
+        self._records = records
+        self._looks = looks
+        self.in_doubt = False
+        """Whether another look has to tell of some host that has just not answered, or not yet."""
+
+    async def take(self, hosts: Collection[Host], since: float, *, wait_s: float) -> None:
+        """Have every host looked at after `since`, as of `time.monotonic`, and record what is certain in `wait_s`."""
+        waits = [asyncio.create_task(self._looks.at(host, since)) for host in hosts]
+        try:
+            if waits:
+                await asyncio.wait(waits, timeout=wait_s)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        verdicts = {host.id: self._looks.verdict(host) for host in hosts}
+        self.in_doubt = None in verdicts.values()
+        answers = {
+            host_id: look.why if look.found is None else None for host_id, look in verdicts.items() if look is not None
+        }
+        await asyncio.to_thread(self._records.record_answers, answers)
