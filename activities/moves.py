@@ -9,7 +9,7 @@ from activities.hosts_at_once import on_all
 from activities.inputs import HostStep, MoveStep, Step
 from activities.notes import note
 from activities.ports import Hosts, Nodes, Records
-from domain.errors import HostInUse, NotFound
+from domain.errors import HostInUse, NotFound, PoolNotMounted
 from domain.facts import Leftover
 from domain.hosts import twins
 from domain.nodes import NodeRef
@@ -104,7 +104,10 @@ class MoveActivities:
         if others:
             note(f"The machine is left as it is, because it is the host {others[0].name} too.")
             return
-        found = await self._nodes.found(host)
+        try:
+            found = await self._nodes.found(host)
+        except PoolNotMounted:
+            found = ()  # none of them runs, and they go with the pool
         await on_all(found, lambda node: self._nodes.remove(host, node.container))
         await self._hosts.release(host, purge=True)
 

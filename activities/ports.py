@@ -64,7 +64,10 @@ class Nodes(Protocol):
         ...
 
     async def found(self, host: Host) -> Sequence[FoundNode]:
-        """Return the containers of this instance on the host, half-made ones too."""
+        """Return the containers of this instance on the host, half-made ones too.
+
+        None on a host that never was prepared. Raises `PoolNotMounted` where they are on a pool that can't be seen.
+        """
         ...
 
 
@@ -358,6 +361,13 @@ class Records(HostRecords, Protocol):
 
     def record_answers(self, answers: Mapping[str, str | None]) -> None:
         """Store, by host's id, why the host does not answer, or with None that it does."""
+        ...
+
+    def accept_bring_up(self, host_id: str) -> str | None:
+        """Store that a host without its storage pool is to be prepared anew, and return the operation's id.
+
+        None, and nothing stored, unless the host is ready and no operation is about it.
+        """
         ...
 
     def watched_hosts(self) -> Sequence[Host]:

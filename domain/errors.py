@@ -265,8 +265,8 @@ class HostKeyChanged(StepFailed):
     retryable = False
     default_remedy = (
         "Look up the key on the host itself ('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub'). If it is the one "
-        "presented, because the host was installed anew, prepare it again with that key; if not, something stands "
-        "between."
+        "presented, because the host was installed anew, prepare it again with the file of that key ('carina host "
+        "prepare NAME --host-key FILE'); if not, something stands between."
     )
 
 
@@ -350,7 +350,21 @@ class HostNotReady(StepFailed):
 
     code = "host-not-ready"
     title = "The host is not ready"
-    default_remedy = "Run 'carinad doctor' on the host and follow what it says."
+    default_remedy = (
+        "'carina host doctor NAME' says what is missing on a host, and what mends it; 'carinad doctor' does on the "
+        "service's own machine."
+    )
+
+
+class PoolNotMounted(HostNotReady):
+    """The host has a storage pool that is not mounted: it came back from a reboot without what it carried."""
+
+    code = "pool-not-mounted"
+    title = "The host's storage pool is not mounted"
+    default_remedy = (
+        "Carina prepares the host anew once it sees that, which mounts the pool and starts the nodes; "
+        "'carina host prepare NAME' does so at once."
+    )
 
 
 class ImageUnavailable(StepFailed):
@@ -359,7 +373,7 @@ class ImageUnavailable(StepFailed):
     code = "image-unavailable"
     title = "The node image is not there"
     retryable = False
-    default_remedy = "Restart the service ('carinad up'): it builds the image anew."
+    default_remedy = "'carina host prepare NAME' brings the image to the host, and builds it if it has to."
 
 
 class ReleaseUnavailable(StepFailed):
@@ -403,7 +417,7 @@ class NodeNotStarted(StepFailed):
 
     code = "node-not-started"
     title = "A node did not start"
-    default_remedy = "Read the node's log named in the detail; 'carinad doctor' checks what containers need."
+    default_remedy = "Read the detail, the end of its log; 'carina host doctor NAME' has what containers need."
 
 
 class DockerSilent(StepFailed):

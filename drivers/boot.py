@@ -1,8 +1,8 @@
 """What brings a host back after a reboot by itself: a script, the state beside it, and a unit of systemd that runs it.
 
 The script needs nothing of Carina but what stands in `root/state`: it mounts the storage pool, makes the clusters'
-networks anew and starts all nodes, and it may be run at any time. It runs once at boot; nothing stays running. On hosts
-without systemd `bring_up` runs it.
+networks anew and starts all nodes, and it may be run at any time. It runs once at boot; nothing stays running. Hosts
+without systemd are prepared anew once the service sees that they came back without what they carried.
 """
 
 import shlex
@@ -66,20 +66,6 @@ async def remove_boot(shell: Shell, instance: Instance, host: Host) -> None:
         args=(host.root, instance.prefix, unit_name(instance)),
         timeout_s=_TIMEOUT_S,
         what="Removing what brings the host back after a reboot",
-    )
-
-
-async def bring_up(shell: Shell, host: Host, *, node_timeout_s: int = 60) -> None:
-    """Do what is done at boot, as on a host without systemd, if anything is kept there.
-
-    A node that has not started after `node_timeout_s` is left, so that it keeps no other from starting: this is no
-    error here. Raises `CommandFailed` if the storage pool or the networks are not back.
-    """
-    await shell.run(
-        '[ ! -e "$1/state/boot.sh" ] || exec bash "$1/state/boot.sh" start "$2"',
-        args=(host.root, str(node_timeout_s)),
-        timeout_s=_BRING_UP_TIMEOUT_S,
-        what="Bringing the host back as it was before it was rebooted",
     )
 
 

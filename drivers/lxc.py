@@ -65,7 +65,8 @@ class LxcNodes:
     async def found(self, host: Host) -> Sequence[FoundNode]:
         """Return the containers in the instance's directory on the host, half-made ones too.
 
-        A container that is half-made, or half-removed, stands under its own name and does not run.
+        A container that is half-made, or half-removed, stands under its own name and does not run. Raises
+        `PoolNotMounted` if the host has a pool that is not mounted, and `CommandFailed`.
         """
         result = await self._run(
             host, "nodes_found", (host.root,), timeout_s=_SCRIPT_SLACK_S, what=f"Listing containers on {host.name}"

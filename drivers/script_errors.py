@@ -8,6 +8,7 @@ from domain.errors import (
     HostNotReady,
     ImageUnavailable,
     NodeNotStarted,
+    PoolNotMounted,
 )
 from drivers.shell import ScriptFailed, tail
 
@@ -17,7 +18,7 @@ _MEANINGS: dict[int, tuple[type[CarinaError], str]] = {
     66: (ImageUnavailable, "the node image is not on the host"),
     67: (NodeNotStarted, "the container did not start"),
     68: (DockerSilent, "Docker did not get ready in time; the end of its journal"),
-    69: (HostNotReady, "the storage pool is not mounted"),
+    69: (PoolNotMounted, "the storage pool is not mounted"),
     70: (HostNotReady, "/etc/subuid and /etc/subgid don't give root the node's uids"),
     71: (CommandFailed, "a container is held"),
 }

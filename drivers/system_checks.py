@@ -78,7 +78,7 @@ def _lxc(facts: Facts) -> Check:
 def _init(facts: Facts) -> Check:
     if facts.get("systemd"):
         return Check("init", OK, "systemd")
-    return Check("init", OK, "not systemd: after a reboot, carinad up has to be started by other means")
+    return Check("init", OK, "not systemd: after a reboot the service brings networks and nodes back, while it runs")
 
 
 def _settings(facts: Facts) -> Check:

@@ -212,6 +212,13 @@ class StoreRecords:
         """
         return self._write(lambda session: watching.accept_heal(session, cluster_id))
 
+    def accept_bring_up(self, host_id: str) -> str | None:
+        """Store that a host without its storage pool is to be prepared anew, and return the operation's id.
+
+        None where the host is not ready or not there any more, or something else is about it.
+        """
+        return self._write(lambda session: watching.accept_bring_up(session, host_id))
+
     def watched_clusters(self) -> Sequence[WatchedCluster]:
         """Return the active clusters that nothing is being changed on, with their nodes, conditions and heals."""
         return self._read(lambda session: watching.watched_clusters(session, self._instance))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from activities.ports import Nodes
-from domain.errors import CarinaError
+from domain.errors import CarinaError, PoolNotMounted
 from domain.hosts import Host
 from domain.nodes import FoundNode
 
@@ -26,6 +26,8 @@ class Look:
 
     found: Sequence[FoundNode] | None
     why: str = ""
+    lacks_pool: bool = False
+    """Whether the host is there, but not what it carried: it was rebooted, and nothing has brought that back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class HostLooks:
             async with asyncio.timeout(self._timeout_s):
                 look = Look(await self._nodes.found(host))
         except CarinaError as error:
-            look = Look(None, error.detail)
+            look = Look(None, error.detail, lacks_pool=isinstance(error, PoolNotMounted))
         except TimeoutError:
             look = Look(None, f"there was no answer within {self._timeout_s:g} s")
         except Exception as error:  # noqa: BLE001 - logged; nothing is known of this host, and the others get their turn

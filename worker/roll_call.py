@@ -1,11 +1,19 @@
-"""The roll call of hosts: which of them answer, also those without nodes. Placement leaves out those that don't."""
+"""The roll call of hosts: which of them answer, also those without nodes. Placement leaves out those that don't.
+
+A host that answers and has not got its storage pool was rebooted, and has no systemd, or a unit that failed: it is
+prepared anew, which brings back its networks and nodes.
+"""
 
 import asyncio
 from collections.abc import Collection
 
+import structlog
+
 from activities.ports import Records
 from domain.hosts import Host
 from worker.host_looks import HostLooks
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class RollCall:
@@ -32,3 +40,13 @@ class RollCall:
             host_id: look.why if look.found is None else None for host_id, look in verdicts.items() if look is not None
         }
         await asyncio.to_thread(self._records.record_answers, answers)
+        for host in hosts:
+            look = verdicts[host.id]
+            if look is not None and look.lacks_pool:
+                await self._bring_up(host)
+
+    async def _bring_up(self, host: Host) -> None:
+        """Have a host prepared anew that was rebooted and has nothing of its own that brings back what it carried."""
+        operation_id = await asyncio.to_thread(self._records.accept_bring_up, host.id)
+        if operation_id is not None:
+            _log.info("watch.host_bring_up", host=host.name, operation=operation_id)

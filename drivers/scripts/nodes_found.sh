@@ -1,6 +1,8 @@
 # List containers, a line each: directory, seconds of age, whether it runs, stamp; separated by tabs.
 root=$1
-nodes=$root/pool/nodes
+pool=$root/pool nodes=$root/pool/nodes
+# Nodes on a pool that is not mounted are not gone.
+[[ ! -e $pool.img && ! -e $root/state/pool ]] || need_pool
 [[ -d $nodes ]] || exit 0
 shopt -s nullglob
 running=" $(lxc-ls -P "$nodes" --running -1 | tr '\n' ' ') "

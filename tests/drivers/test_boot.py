@@ -13,13 +13,14 @@ from fabric_help import INSTANCE, ROOT, Machine, join, segment, wired
 from nodes_help import in_node, plan_node
 from realhost import RealHost, run
 
-from domain.errors import CommandFailed, HostNotReady
+from domain.errors import CommandFailed, HostNotReady, PoolNotMounted
+from domain.hosts import Host
 from domain.nodes import NodePlan
 from domain.publications import Publication
-from drivers.boot import boot_script, bring_up, ensure_boot, remove_boot
+from drivers.boot import boot_script, ensure_boot, remove_boot
 from drivers.fabric import LinuxFabric
 from drivers.lxc import LxcNodes
-from drivers.shell import LocalShell, shell_of
+from drivers.shell import LocalShell, Shell, shell_of
 
 WEB, SHOP = segment(0), segment(1)
 NODES = LxcNodes()
@@ -48,6 +49,16 @@ def machines() -> Iterator[list[Machine]]:
         for machine in made:
             (Path("/proc") / str(machine.box._pid) / "root" / ROOT.lstrip("/")).mkdir()
         yield made
+
+
+async def bring_up(shell: Shell, host: Host, *, node_timeout_s: int = 60) -> None:
+    """Run what the unit runs at boot, if it is there."""
+    await shell.run(
+        '[ ! -e "$1/state/boot.sh" ] || exec bash "$1/state/boot.sh" start "$2"',
+        args=(host.root, str(node_timeout_s)),
+        timeout_s=600,
+        what="Booting",
+    )
 
 
 async def make_pool(machine: Machine) -> None:
@@ -190,6 +201,8 @@ async def test_nodes_come_back_with_their_addresses_and_reach_each_other(
 ) -> None:
     fabric = LinuxFabric(real_host.instance, shell_of)
     pull_the_plug(real_host, plans)
+    with pytest.raises(PoolNotMounted):
+        await NODES.found(real_host.host)
     await bring_up(LocalShell(), real_host.host)
     for plan in plans:
         await NODES.ensure(plan, [])

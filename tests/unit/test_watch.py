@@ -12,7 +12,7 @@ from activities.ports import Nodes, Orchestrator
 from activities.secrets import ClusterSecrets
 from domain.clusters import Health, Severity
 from domain.conditions import HOST_UNREACHABLE, NO_SERVICE_VIPS, NODE_STOPPED
-from domain.errors import HostUnreachable
+from domain.errors import HostUnreachable, PoolNotMounted
 from domain.hosts import Host
 from domain.instance import Instance
 from domain.nodes import FoundNode, Stamp
@@ -40,6 +40,7 @@ class Rack:
         self._store = store
         self.stopped: set[str] = set()
         self.cut_off: set[str] = set()
+        self.poolless: set[str] = set()
         self.hanging: set[str] = set()
         self.slow: dict[str, asyncio.Event] = {}
         self.looks: list[str] = []
@@ -50,6 +51,8 @@ class Rack:
         self.looks.append(host.name)
         self.under_way.append(host.name)
         try:
+            if host.name in self.poolless:
+                raise PoolNotMounted("the storage pool is not mounted")
             if host.name in self.cut_off:
                 raise HostUnreachable("no route to host")
             if host.name in self.hanging:
@@ -199,6 +202,19 @@ async def test_a_new_watch_leaves_what_was_known_of_a_host_until_it_knows_more(
     rack.cut_off.clear()
     await watch.check()
     assert admin.host("rack-1").unreachable is None
+
+
+async def test_a_host_that_came_back_without_its_pool_is_prepared_anew_and_loses_no_node(
+    store: StoreFixture, rack: Rack, watch: Watch
+) -> None:
+    store.rack(1)
+    cluster = on(store, "demo", "rack1")
+    rack.poolless.add("rack1")
+    for _ in range(3):
+        await watch.check()
+    (operation,) = Outbox(store.engine).pending(older_than_s=0)
+    assert (operation.kind, operation.host_id) == (OperationKind.PREPARE_HOST, "rack-1")
+    assert [kind for kind, _ in told(store, cluster)] == [HOST_UNREACHABLE], "nothing is said to be gone"
 
 
 async def test_what_was_seen_before_a_change_is_not_said_after_it(

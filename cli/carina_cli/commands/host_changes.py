@@ -135,6 +135,11 @@ def prepare_host(
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Measure a host and prepare it again. Where nothing has gone missing, nothing is changed."""
+    if host_key is not None and is_fingerprint(host_key):
+        raise UsageMistake(
+            "A fingerprint does not tell the key.",
+            remedy="Give the public key itself, or its file: /etc/ssh/ssh_host_ed25519_key.pub of the host.",
+        )
     key = None if host_key is None else read_key(host_key)
     with connect(endpoint) as client:
         found, operation_id = client.hosts.change(client.hosts.find(name)["id"], "prepare", host_key=key)
