@@ -81,9 +81,10 @@ class HostActivities:
         first = next((twin for twin in known if twin.id < host.id or twin.state is HostState.READY), None)
         if first is not None:
             raise HostNotReady(
-                f"{host.name} is at {address} for other hosts, where {first.name} is: it seems to be the same machine.",
+                f"{host.name} has the host key of {first.name}, or its address for other hosts ({address}): "
+                "it seems to be the same machine.",
                 remedy=f"Remove {host.name}, which leaves {first.name} as it is. If they are two machines, add it "
-                "again with a fabric address of its own.",
+                "again with a host key and a fabric address of its own.",
             )
 
     @activity.defn

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from temporalio import activity
 
-from activities.hosts_at_once import Part, on_those_that_answer
+from activities.hosts_at_once import Part, on_all, on_those_that_answer
 from activities.inputs import HostStep, InspectStep, Orphan, OrphanStep, Step
 from activities.notes import note
 from activities.ports import Fabric, Nodes, Records
@@ -35,7 +35,10 @@ class MaintenanceActivities:
 
     @activity.defn
     async def stopped_nodes(self, step: HostStep) -> list[Step]:
-        """Return the nodes on the host that have a row, and a container that does not run: each as a step on it."""
+        """Return the members on the host whose containers don't run: each as a step on it.
+
+        Nodes that are being made or removed are the business of the operation that does so.
+        """
         host = await asyncio.to_thread(self._records.host, step.host_id)
         stopped = [node for node in await self._nodes.found(host) if not node.running]
         rows = await asyncio.gather(
@@ -44,7 +47,7 @@ class MaintenanceActivities:
         return [
             Step(step.operation_id, node.stamp.cluster_id, row.ref)
             for node, row in zip(stopped, rows, strict=True)
-            if row is not None and row.state != NodeState.LEFTOVER
+            if row is not None and row.state == NodeState.ACTIVE
         ]
 
     @activity.defn
@@ -66,6 +69,29 @@ class MaintenanceActivities:
         looks = await on_those_that_answer(parts, lambda part: self._nodes.found(part.host))
         stopped = {found.container for _, look in looks for found in look if not found.running}
         return [Step(step.operation_id, step.cluster_id, node.ref) for node in active if node.plan.container in stopped]
+
+    @activity.defn
+    async def clear_host(self, step: HostStep) -> None:
+        """Ensure that a host which never was ready carries nothing of clusters.
+
+        It may have been removed while it was away, and have brought back what it carried then. What has a row stays.
+        """
+        host = await asyncio.to_thread(self._records.host, step.host_id)
+        if host.image:
+            return
+        found = await self._nodes.found(host)
+        rows = await asyncio.gather(
+            *(asyncio.to_thread(self._row_of, node.stamp.cluster_id, node.container) for node in found)
+        )
+        strangers = [node.container for node, row in zip(found, rows, strict=True) if row is None]
+        await on_all(strangers, lambda container: self._nodes.remove(host, container))
+        owned = await asyncio.to_thread(self._bridges_of, host)
+        for segment in await self._fabric.found(host):
+            if segment.bridge not in owned:
+                await self._fabric.remove_segment(host, segment.bridge)
+        await self._fabric.ensure_publications(host, ())
+        if strangers:
+            note(f"Removed what it carried when it was removed itself: {', '.join(sorted(strangers))}.")
 
     @activity.defn
     async def inspect_host(self, step: InspectStep) -> list[Orphan]:

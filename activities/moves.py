@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 from temporalio import activity
 
@@ -11,8 +12,8 @@ from activities.notes import note
 from activities.ports import Hosts, Nodes, Records
 from domain.errors import HostInUse, NotFound, PoolNotMounted
 from domain.facts import Leftover
-from domain.hosts import twins
-from domain.nodes import NodeRef
+from domain.hosts import Host, twins
+from domain.nodes import FoundNode, NodeRef, NodeState
 
 POLL_S = 0.5
 """How often it is looked whether moves have ended. They take seconds at least."""
@@ -108,6 +109,9 @@ class MoveActivities:
             found = await self._nodes.found(host)
         except PoolNotMounted:
             found = ()  # none of them runs, and they go with the pool
+        if elsewhere := await asyncio.to_thread(self._on_other_hosts, host, found):
+            note(f"The machine is left as it is, because it carries nodes of the host {elsewhere[0]}: it is that too.")
+            return
         await on_all(found, lambda node: self._nodes.remove(host, node.container))
         await self._hosts.release(host, purge=True)
 
@@ -118,3 +122,14 @@ class MoveActivities:
             return list(self._records.forget_host(step.host_id))
         except NotFound:
             return []
+
+    def _on_other_hosts(self, host: Host, found: Sequence[FoundNode]) -> Sequence[str]:
+        """Return the names of other hosts on which containers found on `host` are recorded to be."""
+        recorded = {
+            (node.plan.container, node.ref.host)
+            for cluster_id in {each.stamp.cluster_id for each in found}
+            for node in self._records.nodes(cluster_id)
+            if node.state != NodeState.LEFTOVER
+        }
+        there = {each.container for each in found}
+        return sorted({name for container, name in recorded if container in there and name != host.name})

@@ -101,6 +101,10 @@ class Fabric(Protocol):
         """Let these ports of the host's address lead to nodes on it, and no others."""
         ...
 
+    async def ensure_rules(self, host: Host) -> bool:
+        """Bring the firewall's rules back if something has taken them away while there are segments; say whether."""
+        ...
+
     async def ensure_guarded(self, host: Host, networks: Sequence[str]) -> None:
         """Keep nodes from opening connections to these networks (CIDR): other hosts, and what manages them."""
         ...
@@ -371,7 +375,7 @@ class Records(HostRecords, Protocol):
         ...
 
     def watched_hosts(self) -> Sequence[Host]:
-        """Return the hosts that are ready, and that no operation is about: one that prepares starts nodes itself."""
+        """Return the hosts that are ready and not being prepared: a preparation starts nodes itself."""
         ...
 
     def watched_clusters(self) -> Sequence[WatchedCluster]:

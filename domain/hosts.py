@@ -151,6 +151,18 @@ class Host:
 
 
 def twins(host: Host, hosts: Iterable[Host]) -> Sequence[Host]:
-    """Return the hosts that others reach at the very address of `host`: they are one machine by several names."""
-    same = [other for other in hosts if other.id != host.id and other.fabric_address == host.fabric_address]
-    return same if host.fabric_address else []
+    """Return the hosts that are the same machine as `host` by another name.
+
+    Others reach them at the very address of `host`, or they present its very key, which is known before anything else.
+    """
+    return [other for other in hosts if other.id != host.id and _same_machine(host, other)]
+
+
+def _same_machine(one: Host, other: Host) -> bool:
+    return any(
+        mine and mine == theirs
+        for mine, theirs in (
+            (one.fabric_address, other.fabric_address),
+            (one.login.host_key, other.login.host_key),
+        )
+    )

@@ -92,6 +92,7 @@ STEP_TITLES: Mapping[str, str] = {
     "complete_operation": "Record the result",
     "fail_operation": "Record the failure",
     "measure_host": "Measure the host",
+    "clear_host": "Clear the host of former nodes",
     "ensure_host": "Prepare the host",
     "ensure_image": "Build the node image",
     "guard_hosts": "Guard hosts from nodes",

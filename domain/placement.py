@@ -142,7 +142,12 @@ def _refusal(rooms: Sequence[HostRoom], wanted: Wanted, said: Mapping[str, str])
 
 
 def _prepared(room: HostRoom, wanted: Wanted) -> HostRoom:
-    """Return what a host that is being prepared may be soon. One that never was ready may have room for anything."""
+    """Return what a host that is being prepared, or is away for a moment, may be soon.
+
+    One that never was ready may have room for anything.
+    """
+    if room.state is HostState.READY and room.soon_back:
+        return replace(room, unreachable_since=None)
     if room.state is not HostState.PREPARING:
         return room
     return replace(room, state=HostState.READY, free=room.free if room.nodes or room.free else wanted.count)

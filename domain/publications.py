@@ -1,6 +1,5 @@
 """Ports of hosts that lead to nodes: those of native APIs, and those that clusters' owners ask for."""
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,7 +13,6 @@ _RESERVED = frozenset({22, 4789})
 """SSH, by which Carina reaches the host, and VXLAN, by which hosts reach each other."""
 
 _LAST_PORT = 65535
-_MAPPING = re.compile(r"^([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?$")
 
 
 class Protocol(StrEnum):
@@ -51,18 +49,6 @@ def check_host_port(port: int, *, field: str = "host_port") -> int:
             remedy=f"Choose any but 22, 4789 and {FIRST_API_PORT} to {LAST_API_PORT}.",
         )
     return port
-
-
-def parse_mapping(text: str, *, field: str = "mapping") -> tuple[int, int, Protocol]:
-    """Return host port, node port and protocol of a mapping such as `80:30080` or `53:30053/udp`.
-
-    Raises `InvalidInput`.
-    """
-    found = _MAPPING.fullmatch(text)
-    if found is None:
-        raise InvalidInput(f"{text!r} is no mapping of ports.", field=field, remedy="Write it like 80:30080.")
-    host_port = check_host_port(int(found[1]), field=field)
-    return host_port, check_port(int(found[2]), field=field), Protocol(found[3] or "tcp")
 
 
 def choose_api_port(taken: frozenset[int]) -> int:

@@ -26,7 +26,8 @@ class HostRoom:
     `free` is how many more nodes it has uid ranges for; `nodes` how many it carries, `of_cluster` how many of those
     are of the very cluster. `total` is what the machine has (0: not measured, and no limit), `reserved` the sum of its
     nodes' sizes, `free_disk_bytes` what was last measured. `addressed` says whether other hosts can reach it.
-    `unreachable_since` is when it stopped to answer, in UTC, if it does not.
+    `unreachable_since` is when it stopped to answer, in UTC, if it does not; it may be `soon_back` if that is not
+    long ago.
     """
 
     host_id: str
@@ -44,6 +45,7 @@ class HostRoom:
     mtu: int = 1500
     addressed: bool = True
     unreachable_since: datetime | None = None
+    soon_back: bool = False
 
     def share(self, size: Size, count: int) -> float:
         """Return how full it is with `count` more nodes of that size: the greatest share of memory, CPUs and disk."""

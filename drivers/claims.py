@@ -53,6 +53,7 @@ edit() {
   rm "$file.$$"
   "$@" < "$file" > "$file.carina"
   chmod --reference="$file" "$file.carina"
+  sync "$file.carina" # else a host that loses power now may come back with an empty file
   mv "$file.carina" "$file"
   rm "$file.lock"
 }
@@ -84,6 +85,7 @@ expected=$3 line=$4
 lock
 [ "$(state)" = "$expected" ] || {{ echo {_CHANGED}; exit 0; }}
 cat > "$claims/.$mine.new"
+sync "$claims/.$mine.new"
 mv "$claims/.$mine.new" "$claims/$mine.json"
 for file in /etc/subuid /etc/subgid; do
   grep -qsxF "$line" "$file" || edit "$file" with "$line"

@@ -15,6 +15,8 @@ The table's policy:
 - nothing else opens a connection to a node, but the host itself, who comes in at a published port of the host, and, on
   another host than Carina's own that is reached directly, whoever has a route, unless it is a node;
 - nodes open no connection to the host, on any of its addresses, published ports included; they may ping it;
+- nor to what the host carries beside them, such as containers of its own: whatever is behind a bridge, unless a default
+  route leads there, and whatever the host lets one of its ports lead to;
 - nodes open no connection to guarded networks, but to ask the host's own resolvers for names;
 - nodes send nothing by way of the outside to the network that nodes' addresses are of;
 - nodes send no VXLAN to the outside, where it would be taken for their host's;
@@ -98,6 +100,11 @@ class LinuxFabric:
         """
         lines = publication_lines(publications)
         await self._run(host, "fabric_keep", "publications", stdin=lines, what=f"Publishing ports of {host.name}")
+
+    async def ensure_rules(self, host: Host) -> bool:
+        """Make the table anew if it has gone while there are bridges, as when all rules were flushed; say whether."""
+        result = await self._run(host, "fabric_rules", what=f"Looking at the firewall of {host.name}")
+        return bool(result.text.strip())
 
     async def ensure_guarded(self, host: Host, networks: Sequence[str]) -> None:
         """Keep the host's nodes from opening connections to these networks (CIDR); answers pass, and so does DNS."""

@@ -55,11 +55,12 @@ class LinuxHosts:
         pool_bytes: int | None = None,
         network: str | None = None,
         uid_ranges: int = UID_RANGES_PER_CLAIM,
-        disconnect: Callable[[str], Awaitable[None]] | None = None,
+        disconnect: Callable[[str, int], Awaitable[None]] | None = None,
     ) -> None:
         """`pool_bytes` is the size of a new pool's file, `network` the nodes' network: both are chosen if None.
 
-        `uid_ranges` is how many nodes' uids are claimed on a host; `disconnect` ends connections to an address.
+        `uid_ranges` is how many nodes' uids are claimed on a host; `disconnect` ends the
+        connections to an address and port.
         """
         self._instance = instance
         self._shells = shells
@@ -148,7 +149,7 @@ class LinuxHosts:
                 what=f"Removing settings for the next boot on {host.name}",
             )
             if self._disconnect is not None:
-                await self._disconnect(host.address)
+                await self._disconnect(host.address, host.login.port)
         structlog.get_logger().info("host.released", host=host.name, purged=purge)
 
     async def _provide(self, shell: Shell, host: Host) -> tuple[Provided, Surroundings]:

@@ -164,7 +164,9 @@ class ImageDelivery:
             looked = await self._look(host, base, digest)
             if looked.there or looked.whole.get(stream.digest) == stream.sha256:
                 return
-            offset = looked.parts.get((stream.digest, stream.sha256), 0)
+            before, offset = offset, looked.parts.get((stream.digest, stream.sha256), 0)
+            if offset <= before or offset >= stream.bytes:
+                return  # the file here is another by now; what arrived is not whole, and is found to be so
 
     def _meaning(self, host: Host, failure: ScriptFailed) -> Exception:
         if failure.exit_status == _DISK_FULL or b"No space left" in failure.stderr:

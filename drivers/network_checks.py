@@ -130,6 +130,10 @@ def _mtu(facts: Facts) -> Check:
 
 def _other_firewalls(facts: Facts, instance: Instance) -> Check:
     """Find forward chains that drop by default. An accept in Carina's own table does not overrule them."""
+    if not facts.get("chains"):
+        return Check(
+            "other firewalls", DEGRADED, "can't be looked at without nft", _DROPPING, "apt-get install nftables"
+        )
     dropping = [
         f"{chain['family']} {chain['table']} {chain['name']}"
         for item in _items(facts, "chains", "nftables")
@@ -148,7 +152,7 @@ def _other_firewalls(facts: Facts, instance: Instance) -> Check:
             "; ".join(f"iptables-legacy -I FORWARD {way} {instance.prefix}-br+ -j ACCEPT" for way in ("-i", "-o")),
         )
     if not dropping or facts.get("rules.mention", "0") != "0":
-        return Check("other firewalls", OK, "none that drops what nodes send")
+        return Check("other firewalls", OK, "no forward chain drops by default")
     commands = [
         f"nft insert rule {chain} {direction} '\"{instance.prefix}-br*\"' accept"
         for chain in dropping

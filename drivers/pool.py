@@ -21,6 +21,7 @@ _BUSY_S = 30
 _NO_SPACE = 28
 _STRANGER = 40
 _BAD_DEVICE = 41
+_LOST = 42
 
 _OURS = """
 is_btrfs() { [ "$(stat -f -c %T "$1" 2> /dev/null)" = btrfs ]; }
@@ -74,7 +75,22 @@ mount_pool() {{ # options, what
   mount -t btrfs -o "$1noatime,discard=async" "$2" "$pool"
 }}
 
-if mountpoint -q "$pool" || {{ [ -d "$pool" ] && is_btrfs "$pool"; }}; then
+# What was the pool before has to be it again: an empty one in its place would hide all nodes.
+mount_kept() {{
+  local filesystem top device
+  read -r filesystem top device < "$root/state/pool"
+  mkdir -p "$pool"
+  mount -t btrfs -o "noatime,discard=async,subvol=$top" "UUID=$filesystem" "$pool" 2> /dev/null ||
+    mount -t btrfs -o "noatime,discard=async,subvol=$top" "$device" "$pool" ||
+    {{ echo "the pool on $device (UUID $filesystem) can't be mounted" >&2; exit {_LOST}; }}
+}}
+
+if mountpoint -q "$pool"; then
+  :
+elif [ -e "$root/state/pool" ]; then
+  echo mounted
+  [ "$mode" = tell ] || mount_kept
+elif [ -z "$device" ] && [ -d "$pool" ] && is_btrfs "$pool"; then
   :
 elif [ -e "$pool.img" ]; then
   echo mounted
@@ -200,6 +216,12 @@ def pool_failure(failure: ScriptFailed) -> CarinaError:
         return HostNotReady(
             failure.detail,
             remedy="Name another device; or, if nobody needs what is on it, clear it there: 'wipefs --all DEVICE'.",
+        )
+    if failure.exit_status == _LOST:
+        return HostNotReady(
+            failure.detail,
+            remedy="Attach that disk again. If it is lost with all that was on it, remove the file 'state/pool' in "
+            "Carina's directory on the host, which makes way for an empty pool.",
         )
     return failure
 

@@ -35,9 +35,9 @@ class HostShells:
                 counted.update(shell.scripts)
         return counted
 
-    async def forget(self, address: str) -> None:
-        """End the connections to an address, as that of a host that is removed or is reached otherwise from now on."""
-        gone = [target for target in self._shells if target.address == address]
+    async def forget(self, address: str, port: int) -> None:
+        """End the connections to an SSH server, as that of a host that is removed."""
+        gone = [target for target in self._shells if (target.address, target.port) == (address, port)]
         for target in gone:
             await self._shells.pop(target).close()
 

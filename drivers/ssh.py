@@ -23,6 +23,9 @@ KEEP_ALIVE_S = 15.0
 MAX_CONNECTIONS = 4
 """Connections to one host: a further one is made only when all places on those before it are taken."""
 
+MORE_AFTER_S = 5.0
+"""The pause after a further connection could not be made: those that there are go on meanwhile."""
+
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _CHUNK_BYTES = 256 * 2**10
 
@@ -41,6 +44,7 @@ class SshShell:
         self._opening: asyncio.Task[CarinaError | None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._closed = False
+        self._more_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self.scripts: Counter[str] = Counter()
         """How many scripts were asked for, by what they did: each costs a round trip."""
@@ -110,7 +114,7 @@ class SshShell:
                 if connection.active < connection.room:
                     connection.active += 1
                     return connection
-            if self._opening is None and len(self._connections) < MAX_CONNECTIONS:
+            if self._opening is None and self._may_open():
                 self._opening = asyncio.create_task(self._open())
             if self._connections or self._opening is None:
                 await self._news()
@@ -121,12 +125,20 @@ class SshShell:
                 raise error
         raise HostUnreachable(f"{self.target}: this side has closed its connections. The script has not run.")
 
+    def _may_open(self) -> bool:
+        """Whether a connection may be tried now: the first one always."""
+        there = len(self._connections)
+        return there == 0 or (there < MAX_CONNECTIONS and asyncio.get_running_loop().time() >= self._more_at)
+
     async def _open(self) -> CarinaError | None:
         """Add a connection; return the error if that fails, for all who wait for it."""
         try:
             connection = await Connection.open(self.target, self._keep_alive_s)
             self._connections.append(connection)
         except CarinaError as error:
+            if self._connections:
+                _log.warning("ssh.no_further_connection", host=self.target.address, reason=error.detail)
+                self._more_at = asyncio.get_running_loop().time() + MORE_AFTER_S
             return error
         finally:
             self._opening = None

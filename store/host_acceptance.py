@@ -39,6 +39,15 @@ def check_free(session: Session, wanted: AskedHost) -> None:
             field="address",
             remedy="Prepare that host again, or remove it first.",
         )
+    if wanted.host_key:
+        rows = session.exec(select(HostRow).order_by(col(HostRow.id)))
+        same = next((row for row in rows if row.login.get("host_key") == wanted.host_key), None)
+        if same is not None:
+            raise Conflict(
+                f"The host {same.name!r} has that host key: it is the same machine, or one is a copy of the other.",
+                field="host_key",
+                remedy="If they are two machines, make a key anew on this one: rm /etc/ssh/ssh_host_*; ssh-keygen -A.",
+            )
     if wanted.fabric_address:
         query = select(HostRow).where(col(HostRow.fabric_address) == wanted.fabric_address)
         other = session.exec(query).first()

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
@@ -15,8 +15,12 @@ from domain.nodes import NodeRole, NodeState
 from domain.publications import choose_api_port
 from domain.rooms import HostRoom
 from domain.sizes import Size
+from store.columns import now
 from store.mapping import host_from_row, size_from_json, type_from_json, unreachable_from_json
 from store.tables import ClusterRow, HostRow, NodeRow, PublicationRow
+
+AWAY_FOR_A_MOMENT = timedelta(minutes=3)
+"""So long is a host that does not answer worth waiting for: a reboot, or a cable."""
 
 _GOING = frozenset({NodeState.REMOVING, NodeState.LEFTOVER})
 
@@ -60,6 +64,7 @@ class HostUse:
             mtu=host.mtu,
             addressed=bool(host.fabric_address),
             unreachable_since=self.unreachable_since,
+            soon_back=self.unreachable_since is not None and now() - self.unreachable_since < AWAY_FOR_A_MOMENT,
         )
 
     def take_slot(self) -> int:
@@ -97,7 +102,7 @@ def lock_hosts(session: Session, cluster_id: str) -> Mapping[str, HostUse]:
     uses = {row.id: HostUse(host_from_row(row), _free_disk(row), _unreachable_since(row)) for row in rows}
     asked_ports = set(session.exec(select(PublicationRow.host_port)).all())
     for use in uses.values():
-        use.ports |= asked_ports
+        use.ports |= asked_ports | {use.host.login.port}
     sizes = _sizes(session)
     held: dict[str, Counter[Size]] = {host_id: Counter() for host_id in uses}
     nodes = select(NodeRow.host_id, NodeRow.cluster_id, NodeRow.uid_slot, NodeRow.state)

@@ -48,8 +48,9 @@ def host_report(engine: Engine, host_id: str) -> HostReport | None:
 def record_host(session: Session, host: Host, report: HostReport | None) -> None:
     """Store a host's state, claim, image, MTU and capabilities, and what was measured; raise `NotFound`.
 
-    One that was measured is not unreachable. What the operator says of a host (its login, zone, cordon and the like)
-    is not stored here. One that is to be removed stays so, whatever was about it when that was said.
+    One that was measured, or is not ready, is not unreachable. What the operator says of a host (its login, zone,
+    cordon and the like) is not stored here. One that is to be removed stays so, whatever was about it when that was
+    said.
     """
     row = find_host(session, host.id, lock=True)
     if row.state != HostState.REMOVING:
@@ -68,6 +69,8 @@ def record_host(session: Session, host: Host, report: HostReport | None) -> None
     row.mtu = host.mtu
     row.capabilities = sorted(host.capabilities)
     row.updated_at = now()
+    if row.state != HostState.READY:
+        row.unreachable = None  # nobody looks until it is ready again
     if report is not None:
         row.report = report_to_json(report)
         row.size = asdict(report.total)
@@ -78,11 +81,17 @@ def record_host(session: Session, host: Host, report: HostReport | None) -> None
 
 
 def record_answers(session: Session, answers: Mapping[str, str | None]) -> None:
-    """Store, by host, why it does not answer, or with None that it does. Hosts that are not there are left out.
+    """Store, by host, why it does not answer, or with None that it does. Hosts that are not ready are left out.
 
     Since when a host does not answer stays as it was first stored.
     """
-    for row in session.exec(select(HostRow).where(col(HostRow.id).in_(answers))):
+    rows = session.exec(
+        select(HostRow)
+        .where(col(HostRow.id).in_(answers), col(HostRow.state) == HostState.READY)
+        .order_by(col(HostRow.id))
+        .with_for_update(key_share=True)
+    )
+    for row in rows:
         reason = answers[row.id]
         if reason is None:
             row.unreachable = None

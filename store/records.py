@@ -224,7 +224,7 @@ class StoreRecords:
         return self._read(lambda session: watching.watched_clusters(session, self._instance))
 
     def watched_hosts(self) -> Sequence[Host]:
-        """Return the hosts that are ready and that nothing is being changed on, by name."""
+        """Return the hosts that are ready and not being prepared, by name. One that is drained is among them."""
         return self._read(watching.watched_hosts)
 
     def orphan_age_s(self, host_id: str, name: str) -> float:

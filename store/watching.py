@@ -81,15 +81,15 @@ def watched_clusters(session: Session, instance: Instance) -> list[WatchedCluste
 
 
 def watched_hosts(session: Session) -> list[Host]:
-    """Return the hosts that are ready and that nothing is being changed on, by name."""
-    changing = set(
+    """Return the hosts that are ready and not being prepared, by name. One that is drained is among them."""
+    preparing = set(
         session.exec(
             select(OperationRow.host_id).where(
-                col(OperationRow.host_id).is_not(None), col(OperationRow.state).in_(OPEN_STATES)
+                col(OperationRow.kind) == OperationKind.PREPARE_HOST, col(OperationRow.state).in_(OPEN_STATES)
             )
         ).all()
     )
-    return [host for host in all_hosts(session).values() if host.state is HostState.READY and host.id not in changing]
+    return [host for host in all_hosts(session).values() if host.state is HostState.READY and host.id not in preparing]
 
 
 def _heals(session: Session, cluster_ids: Sequence[str]) -> Sequence[OperationRow]:

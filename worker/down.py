@@ -136,8 +136,7 @@ async def _clear_host(settings: Settings, home: Home, *, purge: bool) -> None:
 
     configure_logs("warning")
     host = Host(id="", name="local", address="local", root=str(home.host_root))
-    nodes, fabric, hosts, _ = host_drivers(settings, home.identity().instance, shell_of)
+    nodes, _, hosts, _ = host_drivers(settings, home.identity().instance, shell_of)
     await nodes.stop_all(host)
-    await fabric.remove_all(host)
     await hosts.release(host, purge=purge)
     typer.echo("Stopped the nodes; took bridges, rules and mounts off this machine.")

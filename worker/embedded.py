@@ -108,6 +108,9 @@ async def serve(
                 watching = asyncio.create_task(service.watch().run(), name="watch")
                 parts.append(watching)
                 stack.push_async_callback(_end, watching)
+            else:
+                known = {host.id: None for host in await asyncio.to_thread(service.records.hosts)}
+                await asyncio.to_thread(service.records.record_answers, known)  # nobody would ever say so
         if api:
             server = _server(service, client)
             serving = asyncio.create_task(server.serve(), name="api")

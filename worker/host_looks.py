@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -60,6 +60,16 @@ class HostLooks:
             if result.found is None or look.began >= since:
                 return result
 
+    def keep_only(self, hosts: Collection[Host]) -> None:
+        """Forget what was heard of all other hosts: whatever is done about them now may change that."""
+        ids = {host.id for host in hosts}
+        self._silences = {id_: silences for id_, silences in self._silences.items() if id_ in ids}
+
+    def under_way(self, hosts: Collection[Host]) -> Collection[asyncio.Task[Look]]:
+        """Return the looks at these hosts that have not ended."""
+        looks = (self._looks.get(host.id) for host in hosts)
+        return [look.task for look in looks if look is not None and not look.task.done()]
+
     def verdict(self, host: Host) -> Look | None:
         """Return the look that tells how the host is now: None while there was none, or only one without an answer."""
         silences = self._silences.get(host.id, [])
@@ -67,6 +77,11 @@ class HostLooks:
             return silences[-1] if len(silences) >= SILENT_AFTER else None
         look = self._looks.get(host.id)
         return look.task.result() if look is not None and look.task.done() else None
+
+    def answers(self, host: Host) -> bool:
+        """Whether the host answered the last look at it."""
+        look = self.verdict(host)
+        return look is not None and look.found is not None
 
     def stop(self) -> None:
         """Cancel all looks that are under way."""

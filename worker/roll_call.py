@@ -15,6 +15,9 @@ from worker.host_looks import HostLooks
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
+BACK_WAIT_S = 1.0
+"""How long a host that did not answer is given to do so at another look."""
+
 
 class RollCall:
     """Records which hosts answer. It shares its looks with whoever else looks at them."""
@@ -27,6 +30,7 @@ class RollCall:
 
     async def take(self, hosts: Collection[Host], since: float, *, wait_s: float) -> None:
         """Have every host looked at after `since`, as of `time.monotonic`, and record what is certain in `wait_s`."""
+        self._looks.keep_only(hosts)
         waits = [asyncio.create_task(self._looks.at(host, since)) for host in hosts]
         try:
             if waits:
@@ -34,6 +38,8 @@ class RollCall:
         finally:
             for wait in waits:
                 wait.cancel()
+        if looks := self._looks.under_way(hosts):  # at hosts that were silent: one that is back answers at once
+            await asyncio.wait(looks, timeout=BACK_WAIT_S)
         verdicts = {host.id: self._looks.verdict(host) for host in hosts}
         self.in_doubt = None in verdicts.values()
         answers = {

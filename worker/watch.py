@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from activities.ports import Nodes, Orchestrator, Records
+from activities.ports import Fabric, Nodes, Orchestrator, Records
 from activities.secrets import ClusterSecrets
 from domain import conditions as wrong
 from domain.clusters import Condition
@@ -23,6 +23,7 @@ from domain.hosts import Host
 from domain.watch import WatchedCluster, last_failure, next_heal_at
 from worker.host_looks import HostLooks, Look
 from worker.roll_call import RollCall
+from worker.rules import Rules
 
 ANSWER_TIMEOUT_S = 5.0
 """How long an orchestrator may take to tell who is ready, until it counts as silent."""
@@ -42,6 +43,7 @@ class Watch:
         records: Records,
         secrets: ClusterSecrets,
         nodes: Nodes,
+        fabric: Fabric,
         orchestrators: Mapping[str, Orchestrator],
         *,
         period_s: float,
@@ -52,6 +54,7 @@ class Watch:
         self._secrets = secrets
         self._looks = looks or HostLooks(nodes)
         self._roll_call = RollCall(records, self._looks)
+        self._rules = Rules(fabric)
         self._orchestrators = orchestrators
         self._period_s = period_s
         self._answer_timeout_s = answer_timeout_s
@@ -71,6 +74,7 @@ class Watch:
                 await asyncio.sleep(min(DOUBT_S, self._period_s) if doubts else self._period_s)
         finally:
             self._looks.stop()
+            self._rules.stop()
             for task in (*self._asked.values(), *self._examined.values()):
                 task.cancel()
 
@@ -88,6 +92,7 @@ class Watch:
         await asyncio.gather(
             self._roll_call.take(hosts.values(), since, wait_s=CHECK_WAIT_S), self._wait_for_examined()
         )
+        self._rules.look([host for host in hosts.values() if self._looks.answers(host)])
 
     async def _wait_for_examined(self) -> None:
         if self._examined:

@@ -202,7 +202,7 @@ class Service:
         drivers = self.drivers()
         secrets = ClusterSecrets(self.records, self.vault)
         period_s = self.settings.check_every_s
-        return Watch(self.records, secrets, drivers.nodes, drivers.orchestrators, period_s=period_s)
+        return Watch(self.records, secrets, drivers.nodes, drivers.fabric, drivers.orchestrators, period_s=period_s)
 
     def app(self, client: Client) -> FastAPI:
         """Return the HTTP application."""

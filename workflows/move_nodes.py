@@ -86,7 +86,9 @@ class MoveNodes:
                 raise
             failure = error
             await until_done(story.undo.run())
-        await each(*(story.run(MembershipActivities.leave_node, MEMBERSHIP, on_node(story, node)) for node in old))
+        left = (story.run(MembershipActivities.leave_node, MEMBERSHIP, on_node(story, node)) for node in old)
+        for failed in await each(*left):
+            workflow.logger.warning("the cluster still lists a node that went with its host", exc_info=failed)
         await story.run(RecordActivities.release_nodes, RECORD, several(story, [node.id for node in old]))
         await settle(story, old)
         if failure is not None:

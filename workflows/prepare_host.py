@@ -44,8 +44,12 @@ class PrepareHost:
         await self._restore()
 
     async def _measure(self) -> None:
-        """Measure the host, for which it has to have the packages; then keep nodes from hosts, at the address found."""
+        """Measure the host, for which it has to have the packages; then keep nodes from hosts, at the address found.
+
+        What a host that is new here carries goes as soon as it is known that it is no other host's.
+        """
         await self._story.run(HostActivities.measure_host, HOST, self._host)
+        await self._story.run(MaintenanceActivities.clear_host, INSPECT, self._host)
         await self._story.run(HostActivities.guard_hosts, NETWORK, self._host)
 
     async def _restore(self) -> None:

@@ -39,7 +39,7 @@ def read_key(given: str) -> str:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is no text"
             raise Missing(f"{given!r} is neither a host key nor a file that has one.", str(why), _REMEDY) from error
-    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    lines = (line for line in text.splitlines() if not line.startswith(("#", "@")))  # revoked ones, and authorities
     keys = [f"{found[1]} {found[2]}" for line in lines if (found := _KEY.search(line))]
     if not keys:
         raise UsageMistake(f"There is no public key in {where}.", remedy=_REMEDY)

@@ -16,8 +16,8 @@ class FakeFabric:
 
     `segments` and `neighbours` hold what is there, by the host's id and the bridge's name, `publications` and
     `guarded` by the host's id. `cut` are the pairs of addresses, from and to, between which no packets pass; `probed`
-    are those between which some were sent. `fail` is called before each step with the host's name; what it raises,
-    the step raises.
+    are those between which some were sent; `flushed` the ids of hosts whose rules something took away. `fail` is called
+    before each step with the host's name; what it raises, the step raises.
     """
 
     def __init__(self, fail: Callable[[str], None] = all_well) -> None:
@@ -26,6 +26,7 @@ class FakeFabric:
         self.neighbours: dict[tuple[str, str], frozenset[Neighbour]] = {}
         self.publications: dict[str, frozenset[Publication]] = {}
         self.guarded: dict[str, frozenset[str]] = {}
+        self.flushed: set[str] = set()
         self.cut: set[tuple[str, str]] = set()
         self.probed: set[tuple[str, str]] = set()
 
@@ -59,6 +60,13 @@ class FakeFabric:
         """Remember which ports lead to nodes."""
         self.fail(host.name)
         self.publications[host.id] = frozenset(publications)
+
+    async def ensure_rules(self, host: Host) -> bool:
+        """Bring back the rules of a host that are `flushed`, if it has segments."""
+        self.fail(host.name)
+        gone = host.id in self.flushed and any(host_id == host.id for host_id, _ in self.segments)
+        self.flushed.discard(host.id)
+        return gone
 
     async def ensure_guarded(self, host: Host, networks: Sequence[str]) -> None:
         """Remember the networks that nodes can't reach."""

@@ -38,7 +38,7 @@ add_set() { # "set" or "map" and its name, type, elements
 # aliases, and from the state.
 apply_table() {
     local path name mark cluster cidr pods rules= line
-    local bridges= same= own= subnets= vnis= peers= published= opened= guarded= resolvers= direct= networks= forgotten_s
+    local bridges= same= own= subnets= vnis= peers= published= opened= guarded= resolvers= direct= networks= uplinks= forgotten_s
     local protocol port address node_port
     for path in /sys/class/net/"$prefix"-br*; do
         [[ -e $path/bridge ]] || continue
@@ -77,6 +77,10 @@ apply_table() {
     add_set 'set guarded' 'type ipv4_addr; flags interval; auto-merge' "$guarded"
     add_set 'set networks' 'type ipv4_addr; flags interval; auto-merge' "$networks"
     add_set 'set direct' 'type ifname' "$direct"
+    while read -r mark name; do
+        [[ $mark != dev ]] || uplinks+="\"$name\", "
+    done < <(ip -4 route show table all default | grep -o 'dev [^ ]*' | sort -u)
+    add_set 'set uplinks' 'type ifname' "$uplinks"
     add_set 'set resolvers' 'type ipv4_addr' "$resolvers"
     # A flow of UDP has no end: one to a port that leads elsewhere now would be held for the former one as long as it
     # goes on. So it is kept from where that is remembered (conntrack) until it is forgotten there.
@@ -129,6 +133,8 @@ table inet $table {
   chain outwards {
     udp dport 4789 drop
     ct state established,related accept
+    ct status dnat drop
+    meta oifkind "bridge" oifname != @uplinks drop
     ip daddr @networks drop
     meta l4proto { tcp, udp } th dport 53 ip daddr @resolvers accept
     ip daddr @guarded drop
@@ -201,6 +207,9 @@ open_bridge() { # bridge
     done
     ip address replace "$address" dev "$1"
     ip link set "$1" up
+    for other in /sys/class/net/"$prefix-$(printf %x "${1##*-br}")"n*; do # of nodes that run on, though the bridge had gone
+        [[ ! -e $other || -e $other/master ]] || ip link set "${other##*/}" master "$1"
+    done
     if [[ -n $vxlan ]]; then
         make_vxlan "$1" "${1/-br/-vx}"
     else

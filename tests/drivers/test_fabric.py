@@ -232,6 +232,52 @@ async def test_the_outside_opens_no_connection_to_a_node(town: Town) -> None:
     assert town.machine.ask(HOST_OUTSIDE, town.outside) == OUTSIDE, "the host's own services stay as they were"
 
 
+async def test_nodes_do_not_reach_what_the_host_carries_beside_them(town: Town) -> None:
+    """Containers of the host's own, by the ways that lead to them: their bridge, and a port of the host."""
+    machine, theirs = town.machine, "172.30.0.2"
+    await machine.bash(
+        'ip link add theirs type bridge; ip address add 172.30.0.1/24 dev theirs; ip link set theirs up; '
+        'ip link add out2 type veth peer name eth1 netns "$1"; ip link set out2 master theirs up; '
+        'nsenter -t "$1" -n ip address add "$2/24" dev eth1; nsenter -t "$1" -n ip link set eth1 up; '
+        'nsenter -t "$1" -n ip route add default via 172.30.0.1; '
+        'nft "table ip theirs { chain ports { type nat hook prerouting priority dstnat; '
+        'ip daddr $3 tcp dport 8080 dnat to $2; }; }"',
+        str(town.outside), theirs, HOST_OUTSIDE,
+    )  # fmt: skip
+    assert machine.ask(theirs) == "172.30.0.1", "the host reaches them"
+    assert machine.ask(theirs, town.first) is None
+    assert machine.ask(HOST_OUTSIDE, town.first) is None
+    assert machine.ask(OUTSIDE, town.first) == HOST_OUTSIDE, "the outside is reached as before"
+    await machine.bash('ip route add default via "$1"', theirs)
+    await LinuxFabric(ALFA, machine.shells).ensure_guarded(HOST, [])
+    assert machine.ask(theirs, town.first) is not None, "an uplink may be a bridge"
+
+
+async def test_rules_that_were_flushed_are_brought_back(town: Town) -> None:
+    fabric, machine = LinuxFabric(ALFA, town.machine.shells), town.machine
+    before = await machine.bash("nft list table inet carina_talf")
+    assert await fabric.ensure_rules(HOST) is False
+    await machine.bash("nft flush ruleset")
+    assert machine.ask("10.64.1.10", town.first) is not None, "nothing stands between clusters"
+    assert await fabric.ensure_rules(HOST) is True
+    assert await machine.bash("nft list table inet carina_talf") == before
+    assert machine.ask("10.64.1.10", town.first) is None
+
+
+async def test_nodes_are_joined_to_a_bridge_that_was_lost(machine: Sandbox) -> None:
+    fabric, nodes = LinuxFabric(ALFA, machine.shells), [machine.network(), machine.network()]
+    made = segment(ALFA, 31)
+    for lost in (False, True):
+        if lost:
+            await machine.bash("ip link delete talf-br31")
+        await fabric.ensure_segment(HOST, made)
+        for number, pid in enumerate([] if lost else nodes):
+            await attach(machine, pid, "talf-br31", f"10.64.31.1{number}", "10.64.31.1")
+            await machine.bash('ip link set "v$1" down name "talf-1fn$2" up', str(pid), str(number))
+            machine.listen(pid)
+        assert machine.ask("10.64.31.11", nodes[0]) == "10.64.31.10"
+
+
 async def test_a_node_can_not_borrow_an_address_of_another_network(town: Town) -> None:
     borrowed = "192.0.2.77"
     await town.machine.bash('nsenter -t "$1" -n ip address add "$2/32" dev lo', str(town.first), borrowed)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from datetime import timedelta
 
 import pytest
 from sqlmodel import Session
@@ -13,6 +14,7 @@ from domain.hosts import Claim, Endpoint, HostReport, HostState
 from domain.nodes import NodeRef
 from domain.options import AskedOptions
 from domain.sizes import Size
+from store import host_rooms
 from store.tables import ClusterRow
 from tests.unit.store_stages import StoreFixture
 
@@ -49,14 +51,19 @@ def test_nodes_are_spread_over_zones_and_hosts_and_say_why(store: StoreFixture) 
     assert len(said) == 1
 
 
-def test_hosts_that_do_not_answer_take_no_new_nodes_until_they_do(store: StoreFixture) -> None:
+def test_hosts_that_do_not_answer_take_no_new_nodes_until_they_do(
+    store: StoreFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host = store.rack(1)
     store.rack(2)
     store.records.record_answers({"rack-1": "no route to host", "rack-2": None, "gone": "whatever"})
     assert _places(store, "demo") == {"rack2": 2}
     store.records.record_answers({"rack-2": "no route to host"})
-    with pytest.raises(NoRoom, match="2 hosts: 2 unreachable since"):
+    with pytest.raises(HostNotReady, match="2 hosts: 2 unreachable since"):  # which is tried again
         store.active("other", 1)
+    monkeypatch.setattr(host_rooms, "AWAY_FOR_A_MOMENT", timedelta(0))
+    with pytest.raises(NoRoom, match="2 hosts: 2 unreachable since"):
+        store.active("third", 1)
     store.records.record_host(host, _measured(Size(), Size()))
     assert _places(store, "more") == {"rack1": 2}, "what is measured answers"
 

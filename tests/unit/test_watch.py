@@ -18,6 +18,7 @@ from domain.instance import Instance
 from domain.nodes import FoundNode, Stamp
 from domain.operations import OperationKind
 from domain.options import AskedOptions
+from drivers.fakes.fabric import FakeFabric
 from drivers.vault import FileVault
 from store.engine import make_engine
 from store.host_admin import HostAdmin
@@ -93,7 +94,8 @@ def watch(store: StoreFixture, rack: Rack, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(secrets, "access", lambda _cluster_id: None)
     nodes = cast("Nodes", rack)
     looks = HostLooks(nodes, timeout_s=1.0)
-    return Watch(store.records, secrets, nodes, {"swarm": cast("Orchestrator", rack)}, period_s=15, looks=looks)
+    orchestrators = {"swarm": cast("Orchestrator", rack)}
+    return Watch(store.records, secrets, nodes, FakeFabric(), orchestrators, period_s=15, looks=looks)
 
 
 def told(store: StoreFixture, cluster: ClusterView) -> list[tuple[str, str | None]]:

@@ -49,7 +49,7 @@ def watch(bed: Bed, readiness: Readiness) -> Watch:
     orchestrators = {"swarm": cast("Orchestrator", readiness)}
     secrets = ClusterSecrets(bed.records, FileVault(bed.vault_key))
     nodes = cast("Nodes", bed.nodes)
-    return Watch(bed.records, secrets, nodes, orchestrators, period_s=15, answer_timeout_s=0.05)
+    return Watch(bed.records, secrets, nodes, bed.fabric, orchestrators, period_s=15, answer_timeout_s=0.05)
 
 
 def stop(bed: Bed, *names: str) -> None:

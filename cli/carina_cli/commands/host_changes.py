@@ -11,7 +11,7 @@ from carina_cli.config import DEFAULT_ENDPOINT
 from carina_cli.confirming import confirmed
 from carina_cli.describing_hosts import host_summary, print_report
 from carina_cli.errors import CliError, UsageMistake
-from carina_cli.host_keys import read_key
+from carina_cli.host_keys import is_fingerprint, read_key
 from carina_cli.host_shapes import Host, NewHost
 from carina_cli.options import EndpointOption, HostArgument, OutputOption, TimeoutOption, WaitOption, YesOption, connect
 from carina_cli.output import Format, print_json, print_lines, took
