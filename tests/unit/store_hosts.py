@@ -1,5 +1,7 @@
 """Short ways to hosts for tests of the store."""
 
+import base64
+import hashlib
 from dataclasses import replace
 
 from domain.host_input import AskedHost
@@ -12,9 +14,15 @@ from tests.unit.store_stages import StoreFixture
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIrYSSb1V4YPuaLwCmFVoB3Hp9+hcjOUBLxRDEOCd8t3"
 
 
+def key_of(name: str) -> str:
+    """Return the host key of the host of that name: no two hosts have the same."""
+    raw = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + hashlib.sha256(name.encode()).digest()
+    return f"ssh-ed25519 {base64.b64encode(raw).decode()}"
+
+
 def add(admin: HostAdmin, name: str = "rack1", address: str = "192.0.2.1", **fields: object) -> HostAccepted:
     """Accept a host whose key is confirmed."""
-    asked = AskedHost(name, address, host_key=KEY)
+    asked = AskedHost(name, address, host_key=key_of(name))
     return admin.accept_add(replace(asked, **fields), root="/var/lib/carina-tst0")  # type: ignore[arg-type]
 
 

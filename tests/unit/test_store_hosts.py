@@ -18,9 +18,10 @@ from domain.errors import (
 from domain.host_input import AskedHost
 from domain.hosts import HostState
 from domain.operations import OperationKind, OperationState
+from domain.publications import FIRST_API_PORT
 from store.host_admin import HostAdmin
 from store.views import HostAccepted
-from tests.unit.store_hosts import KEY, add, ready
+from tests.unit.store_hosts import KEY, add, key_of, ready
 from tests.unit.store_stages import StoreFixture, at_once
 
 ERROR = ErrorRecord("host-unreachable", "The host can't be reached", "it is silent", "look at it")
@@ -48,7 +49,12 @@ def test_a_host_comes_back_as_it_was_asked_for(store: StoreFixture, admin: HostA
 
 def test_one_of_many_hosts_gets_the_name(admin: HostAdmin) -> None:
     results = at_once(
-        [lambda number=number: add(admin, ("rack", "Rack")[number % 2], f"192.0.2.{number}") for number in range(8)]
+        [
+            lambda number=number: add(
+                admin, ("rack", "Rack")[number % 2], f"192.0.2.{number}", host_key=key_of(str(number))
+            )
+            for number in range(8)
+        ]
     )
     assert sum(isinstance(result, NameTaken) for result in results) == 7
     assert len(admin.hosts(limit=10, marker=None).items) == 1
@@ -141,6 +147,29 @@ def test_a_removal_names_the_clusters_that_have_nodes_there(store: StoreFixture,
     with pytest.raises(HostInUse, match=r"'c00' \(1\), .*'c09' \(1\) and 2 more"):
         admin.accept_task(host.id, OperationKind.REMOVE_HOST)
     assert admin.host(host.id).state == HostState.READY
+
+
+def test_a_host_key_is_one_hosts_only(store: StoreFixture, admin: HostAdmin) -> None:
+    add(admin, "rack1", "192.0.2.1")
+    with pytest.raises(Conflict, match="'rack1' has that host key") as refusal:
+        add(admin, "alias", "rack1.example.org", host_key=key_of("rack1"))
+    assert refusal.value.field == "host_key"
+
+
+def test_the_ssh_port_of_a_host_is_given_to_no_node(store: StoreFixture, admin: HostAdmin) -> None:
+    ready(store, admin, port=FIRST_API_PORT)
+    cluster = store.active("demo", 2)
+    assert [node.api_port for node in store.records.nodes(cluster.id)] == [FIRST_API_PORT + 1, FIRST_API_PORT + 2]
+
+
+def test_a_host_that_is_not_ready_is_not_said_to_be_unreachable(store: StoreFixture, admin: HostAdmin) -> None:
+    host = ready(store, admin)
+    store.records.record_answers({host.id: "no route to host"})
+    assert admin.host(host.id).unreachable is not None
+    store.records.record_host(replace(host, state=HostState.PREPARING), None)
+    assert admin.host(host.id).unreachable is None
+    store.records.record_answers({host.id: "no route to host"})
+    assert admin.host(host.id).unreachable is None
 
 
 def test_what_a_host_carries_is_counted(store: StoreFixture, admin: HostAdmin) -> None:

@@ -7,6 +7,7 @@ from domain.errors import ErrorRecord
 from domain.hosts import HostState
 from domain.operations import OperationKind, OperationState
 from domain.watch import HEALS_KEPT
+from store.host_admin import HostAdmin
 from store.hosts import ensure_local_host
 from tests.unit.store_stages import StoreFixture, at_once
 
@@ -122,6 +123,13 @@ def test_the_watch_sees_ready_hosts_that_nothing_changes(store: StoreFixture) ->
     assert [found.id for found in store.records.watched_hosts()] == [host.id]
     operation = store.outbox.accept_prepare_host(host.id)
     assert store.records.watched_hosts() == []
+    assert store.records.accept_bring_up(host.id) is None
     _begin(store, operation.id)
     store.records.complete_operation(operation.id)
-    assert [found.id for found in store.records.watched_hosts()] == [host.id]
+    drain = HostAdmin(store.engine).accept_task(host.id, OperationKind.DRAIN_HOST).operation
+    assert [found.id for found in store.records.watched_hosts()] == [host.id], "a drained one carries nodes for long"
+    assert store.records.accept_bring_up(host.id) is None
+    _begin(store, drain.id)
+    store.records.complete_operation(drain.id)
+    assert store.records.accept_bring_up(host.id) is not None
+    assert store.records.accept_bring_up("gone") is None

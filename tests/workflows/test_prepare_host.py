@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from record_histories import orphan_of
 from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus
 from workflow_testbed import Bed, steps_named
@@ -9,6 +10,7 @@ from workflow_testbed import Bed, steps_named
 from domain.errors import DiskFull
 from domain.hosts import CAP_ESP, Check, CheckState, Claim, HostReport, HostState
 from domain.operations import OperationKind, OperationState
+from domain.publications import Publication
 from drivers.fakes.images import DIGEST
 from store.hosts import ensure_local_host
 
@@ -106,7 +108,7 @@ async def test_a_machine_that_is_a_host_already_is_not_opened_and_not_purged_wit
     bed.hosts.report = HostReport((), frozenset(), mtu=1500, cgroup_version=2, address="192.0.2.1")
     refused = await bed.run(bed.accept_task(second, OperationKind.PREPARE_HOST))
     assert refused.error is not None
-    assert "rack1b is at 192.0.2.1 for other hosts, where rack1 is" in refused.error.detail
+    assert "rack1b has the host key of rack1, or its address for other hosts (192.0.2.1)" in refused.error.detail
     assert bed.records.host(second.id).state is HostState.ERROR
     again = await bed.run(bed.accept_task(first, OperationKind.PREPARE_HOST))
     assert again.error is None
@@ -134,3 +136,33 @@ async def test_a_host_is_prepared_although_another_one_is_dead(bed: Bed) -> None
     assert operation.error is None
     (guarded,) = steps_named(operation, "guard_hosts")
     assert "rack1 was left out" in str(guarded.note)
+
+
+async def test_a_second_name_of_a_machine_that_was_never_measured_takes_nothing_along(bed: Bed) -> None:
+    await bed.active()
+    known = next(iter(bed.nodes.plans.values()))
+    second = bed.add_host("alias", "")
+    bed.nodes.plans[known.container] = replace(known, host=second)  # as is seen under that name
+    removed = await bed.run(bed.accept_task(second, OperationKind.REMOVE_HOST))
+    assert removed.error is None
+    [released] = steps_named(removed, "release_host")
+    assert released.note == "The machine is left as it is, because it carries nodes of the host metal: it is that too."
+    assert (bed.hosts.released, known.container in bed.nodes.plans) == ([], True)
+
+
+async def test_a_host_that_is_new_is_cleared_of_what_nobody_knows(bed: Bed) -> None:
+    """It was removed while it was away, and has brought back what it carried."""
+    await bed.active()
+    known = next(iter(bed.nodes.plans.values()))
+    new = bed.add_host("rack1", "", ready=False)
+    left = replace(orphan_of(known), host=new)
+    bed.nodes.plans[left.container] = left
+    bed.fabric.segments[new.id, "tst0-br9"] = replace(known.segment, cluster_id=left.stamp.cluster_id)
+    bed.fabric.publications[new.id] = frozenset({Publication(80, "10.64.9.10", 8080)})
+    bed.hosts.reports["rack1"] = HostReport((), frozenset(), mtu=1500, cgroup_version=2, address="192.0.2.1")
+    operation = await bed.run(next(each for each in bed.outbox.pending(0.0) if each.host_id == new.id))
+    assert operation.error is None
+    [cleared] = steps_named(operation, "clear_host")
+    assert cleared.note == f"Removed what it carried when it was removed itself: {left.container}."
+    assert (list(bed.nodes.plans), bed.fabric.publications[new.id]) == ([known.container], frozenset())
+    assert [host_id for host_id, _ in bed.fabric.segments] == [known.host.id]

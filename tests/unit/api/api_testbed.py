@@ -21,6 +21,7 @@ from domain.instance import Instance
 from store.hosts import ensure_local_host
 from store.records import StoreRecords
 from store.views import OperationView
+from tests.unit.store_hosts import key_of
 
 TOKEN = "a-token-of-the-tests"
 TENANT = "admin"
@@ -189,7 +190,7 @@ class Testbed:
 
     async def add_host(self, name: str = "rack1", **fields: object) -> dict[str, Any]:
         """Add a host whose key is confirmed."""
-        body = {"name": name, "address": f"{name}.example.org", "host_key": HOST_KEY, **fields}
+        body = {"name": name, "address": f"{name}.example.org", "host_key": key_of(name), **fields}
         response = await self.http.post("/hosts", json=body)
         assert response.status_code == 202, response.text
         return dict(response.json())
