@@ -11,6 +11,7 @@ NEXT = """The hosts:
   carina host ls
   carina host doctor rack1
   make rack DOWN=1            # ends them
+  carina host uncordon local  # lets clusters come to this machine again
   make down PURGE=1 FORCE=1   # removes Carina's data though it still knows them
 """
 
