@@ -71,7 +71,7 @@ class HostActivities:
         host = await asyncio.to_thread(self._records.host, step.host_id)
         report = await self._hosts.measure(host)
         host = await asyncio.to_thread(self._records.host, step.host_id)
-        address = host.fabric_address or report.address
+        address = host.fabric_address if host.fabric_address_given else report.address or host.fabric_address
         host = replace(host, mtu=report.mtu, capabilities=report.capabilities, fabric_address=address)
         await asyncio.to_thread(self._records.record_host, host, report)
         if not report.fit:
@@ -129,7 +129,10 @@ class HostActivities:
         """Return the networks that nodes on the host have no business in."""
         others = [other for other in hosts if other.id != host.id]
         addresses = {
-            address for other in others for address in (other.fabric_address, other.address) if _is_ipv4(address)
+            address
+            for other in others
+            for address in (other.fabric_address, other.address, *other.addresses)
+            if _is_ipv4(address)
         }
         return (*(f"{address}/32" for address in sorted(addresses)), *self._management_networks)
 

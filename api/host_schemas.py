@@ -27,8 +27,9 @@ class HostOut(Answer):
 
     `unreachable` is null as long as it answers, which is looked at all the time; else it takes no new nodes.
 
-    `size` is what the machine has, `free` what it had left at `measured_at`; `node_limit` is how many nodes it has user
-    ids for. `network` is what nodes' addresses come from, `fabric_address` where other hosts reach it.
+    `size` is what the machine has, `free` what it had left at `measured_at`, `reserved` the sum of its nodes' sizes;
+    `node_limit` is how many nodes it has user ids for. `network` is what nodes' addresses come from, `fabric_address`
+    where other hosts reach it.
     """
 
     id: str
@@ -50,6 +51,7 @@ class HostOut(Answer):
     network: str | None
     size: SizeOut
     free: SizeOut
+    reserved: SizeOut
     node_count: int
     node_limit: int
     capabilities: Sequence[str]

@@ -49,6 +49,7 @@ class AskedHost:
             zone=self.zone,
             endpoint=Endpoint(self.endpoint),
             fabric_address=self.fabric_address,
+            fabric_address_given=bool(self.fabric_address),
             device=self.device,
         )
 

@@ -66,6 +66,8 @@ class HostReport:
     free: Size = Size()
     address: str = ""
     """The IPv4 address on the way to other hosts, as far as the host itself can tell; empty if it can't."""
+    addresses: tuple[str, ...] = ()
+    """All its IPv4 addresses, but for those of clusters' networks."""
 
     @property
     def fit(self) -> bool:
@@ -118,8 +120,9 @@ class Host:
     """A machine that carries nodes. `address` is `local` for the machine that Carina runs on.
 
     `root` is the directory on the host that holds all that the instance keeps there. `fabric_address` is the IPv4
-    address at which other hosts reach it. `device` is the block device that the storage pool is to be made on; empty
-    is none. `size` is what the machine has. A `cordoned` host takes no new nodes.
+    address at which other hosts reach it: as measured, or `fabric_address_given` by the operator; `addresses` are all
+    that were measured. `device` is the block device that the storage pool is to be made on; empty is none. `size` is
+    what the machine has. A `cordoned` host takes no new nodes.
     """
 
     id: str
@@ -138,6 +141,8 @@ class Host:
     fabric_address: str = ""
     device: str = ""
     size: Size = Size()
+    fabric_address_given: bool = False
+    addresses: tuple[str, ...] = ()
 
     @property
     def local(self) -> bool:

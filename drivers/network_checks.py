@@ -167,6 +167,18 @@ def _other_firewalls(facts: Facts, instance: Instance) -> Check:
     )
 
 
+def all_addresses(facts: Facts, instance: Instance) -> tuple[str, ...]:
+    """Return the host's IPv4 addresses, but for that of the loopback interface and those of clusters' networks."""
+    links = [link for link in _items(facts, "addresses") if link.get("ifname")]
+    return tuple(
+        str(item["local"])
+        for link in links
+        if link["ifname"] != "lo" and not link["ifname"].startswith(f"{instance.prefix}-")
+        for item in link.get("addr_info", [])
+        if item.get("family") == "inet"
+    )
+
+
 def _default_routes(facts: Facts) -> list[dict[str, Any]]:
     return [route for route in _items(facts, "routes") if route.get("dst") == "default"]
 

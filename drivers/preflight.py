@@ -8,7 +8,7 @@ from domain.instance import Instance
 from drivers.capacity_checks import capacity_checks, free_size, lxcfs_works, quotas_work, total_size
 from drivers.claims import CLAIMS_DIR
 from drivers.kernel_checks import CAP_CGROUP2, cgroup_version, kernel_checks, lacking_controllers
-from drivers.network_checks import host_address, lowest_mtu, network_checks
+from drivers.network_checks import all_addresses, host_address, lowest_mtu, network_checks
 from drivers.probe import FACTS
 from drivers.probe_trials import TRIALS
 from drivers.requirements import COMMANDS, COMMANDS_TO_BUILD, COMMANDS_WITH_APPARMOR, COMMANDS_WITH_MODULES, SYSCTLS
@@ -69,4 +69,5 @@ def judge(facts: Mapping[str, str], instance: Instance, *, now_s: float, took_s:
         total=total_size(facts),
         free=free_size(facts),
         address=host_address(facts),
+        addresses=all_addresses(facts, instance),
     )

@@ -80,6 +80,7 @@ def accept_add(session: Session, wanted: AskedHost, root: str) -> HostAccepted:
         zone=host.zone,
         endpoint=host.endpoint,
         fabric_address=host.fabric_address,
+        fabric_address_given=host.fabric_address_given,
         device=host.device,
         size=asdict(host.size),
     )

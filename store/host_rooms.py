@@ -1,7 +1,7 @@
 """What hosts have left: the snapshot from which placement chooses, and in which what it chose is taken."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -118,6 +118,16 @@ def lock_hosts(session: Session, cluster_id: str) -> Mapping[str, HostUse]:
     for host_id, by_size in held.items():
         uses[host_id].reserved = _sum(by_size)
     return uses
+
+
+def reserved_sizes(session: Session, host_ids: Sequence[str]) -> Mapping[str, Size]:
+    """Return the sum of the sizes of the nodes on each of these hosts, by its id; hosts without nodes are left out."""
+    sizes = _sizes(session)
+    held: dict[str, Counter[Size]] = {}
+    nodes = select(NodeRow.host_id, NodeRow.cluster_id).where(col(NodeRow.host_id).in_(host_ids))
+    for host_id, cluster_id in session.exec(nodes):
+        held.setdefault(host_id, Counter())[sizes[cluster_id]] += 1
+    return {host_id: _sum(by_size) for host_id, by_size in held.items()}
 
 
 def _free_disk(row: HostRow) -> int:

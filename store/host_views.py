@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 from domain.host_input import fingerprint
 from domain.operations import LOCKING_STATES, OPEN_STATES, OperationState
 from domain.sizes import Size
+from store.host_rooms import reserved_sizes
 from store.mapping import error_from_json, host_from_row, node_view, report_from_json, unreachable_from_json
 from store.queries import find_host
 from store.tables import ClusterRow, HostRow, NodeRow, OperationRow
@@ -28,17 +29,25 @@ def list_hosts(session: Session, *, limit: int, marker: str | None, name: str | 
 
 
 def view_hosts(session: Session, rows: Sequence[HostRow]) -> list[HostView]:
-    """Return the views of hosts, with what is about each now and how many nodes it carries. Three queries."""
+    """Return the views of hosts, with what is about each now and the nodes that it carries. Five queries."""
     ids = [row.id for row in rows]
     counts: Mapping[str, int] = dict(
         session.exec(
             select(NodeRow.host_id, func.count()).where(col(NodeRow.host_id).in_(ids)).group_by(col(NodeRow.host_id))
         ).all()
     )
+    reserved = reserved_sizes(session, ids)
     latest = _latest_operations(session, ids)
     current = _current_operations(session, ids)
     return [
-        _view(row, counts.get(row.id, 0), operation_id=current.get(row.id), latest=latest.get(row.id)) for row in rows
+        _view(
+            row,
+            counts.get(row.id, 0),
+            reserved.get(row.id, Size()),
+            operation_id=current.get(row.id),
+            latest=latest.get(row.id),
+        )
+        for row in rows
     ]
 
 
@@ -87,7 +96,9 @@ def _current_operations(session: Session, host_ids: Sequence[str]) -> Mapping[st
     return {str(host_id): operation_id for host_id, _state, operation_id in by_weight}
 
 
-def _view(row: HostRow, node_count: int, *, operation_id: str | None, latest: OperationRow | None) -> HostView:
+def _view(
+    row: HostRow, node_count: int, reserved: Size, *, operation_id: str | None, latest: OperationRow | None
+) -> HostView:
     host = host_from_row(row)
     measured: dict[str, Any] = row.report or {}
     failed = latest is not None and latest.state in _FAILED
@@ -112,6 +123,7 @@ def _view(row: HostRow, node_count: int, *, operation_id: str | None, latest: Op
         network=None if host.claim is None else host.claim.network,
         size=host.size,
         free=Size(**measured.get("free", {})),
+        reserved=reserved,
         node_count=node_count,
         node_limit=0 if host.claim is None else host.claim.uid_ranges,
         capabilities=tuple(sorted(host.capabilities)),

@@ -78,6 +78,7 @@ def report_to_json(report: HostReport) -> dict[str, Any]:
         "total": asdict(report.total),
         "free": asdict(report.free),
         "address": report.address,
+        "addresses": list(report.addresses),
     }
 
 
@@ -91,6 +92,7 @@ def report_from_json(stored: dict[str, Any]) -> HostReport:
         total=size_from_json(stored.get("total")),
         free=size_from_json(stored.get("free")),
         address=stored.get("address", ""),
+        addresses=tuple(stored.get("addresses", ())),
     )
 
 
@@ -123,6 +125,8 @@ def host_from_row(row: HostRow) -> Host:
         fabric_address=row.fabric_address,
         device=row.device,
         size=size_from_json(row.size),
+        fabric_address_given=row.fabric_address_given,
+        addresses=tuple((row.report or {}).get("addresses", ())),
     )
 
 

@@ -45,8 +45,8 @@ def accept_publish(
     if not hosts:
         raise Conflict(
             f"The hosts of the cluster {cluster.name!r} publish no ports.",
-            remedy=f"Go to port {wanted.node_port} at the nodes' own addresses ('carina nodes {cluster.name}'): from where "
-            "there is a route to them, or from the service's own machine if they are there.",
+            remedy=f"Go to port {wanted.node_port} at the nodes' own addresses ('carina nodes {cluster.name}'), from "
+            "where there is a route to them; from the service's own machine if they are there.",
         )
     _check_port_free(session, cluster, wanted)
     row = PublicationRow(

@@ -86,6 +86,7 @@ class HostRow(Table, table=True):
     cordoned: bool = False
     endpoint: str = Endpoint.DIRECT
     fabric_address: str = ""
+    fabric_address_given: bool = False
     device: str = ""
     size: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     report: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))

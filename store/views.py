@@ -78,8 +78,9 @@ class NodeView:
 class HostView:
     """A host. `operation_id` is the operation that is about it now, `error` is why the last one failed.
 
-    `network` is the node network that it has claimed, `free` what it had left when it was measured, `node_limit` how
-    many nodes it has user ids for. `root` is where it keeps all that the instance has there.
+    `network` is the node network that it has claimed, `free` what it had left when it was measured, `reserved` the sum
+    of its nodes' sizes, `node_limit` how many nodes it has user ids for. `root` is where it keeps all that the instance
+    has there.
     """
 
     id: str
@@ -102,6 +103,7 @@ class HostView:
     network: str | None
     size: Size
     free: Size
+    reserved: Size
     node_count: int
     node_limit: int
     capabilities: Sequence[str]

@@ -56,6 +56,7 @@ def print_host(host: Host) -> None:
             ("CPUs", _cpus(host)),
             ("Memory free", _share(host["free"]["memory_bytes"], host["size"]["memory_bytes"])),
             ("Disk free", _share(host["free"]["disk_bytes"], host["size"]["disk_bytes"])),
+            ("Reserved", _reserved(host)),
             ("Capabilities", ", ".join(host["capabilities"])),
             ("Measured", host["measured_at"]),
             ("Operation", host["operation_id"]),
@@ -126,6 +127,17 @@ def _unreachable(host: Host) -> str:
     return f"since {unreachable['since']}: it takes no new nodes. {unreachable['reason']}" if unreachable else ""
 
 
-def _share(free: int, total: int) -> str:
-    """Return how much is free of what there is."""
-    return f"{room(free) or '0'} of {room(total)}" if total else ""
+def _reserved(host: Host) -> str:
+    """Return what nodes with a size have taken of the host, from which placement knows what it may still give away."""
+    taken, there = host["reserved"], host["size"]
+    parts = [
+        f"{taken['cpus']:g} CPUs" if taken["cpus"] else "",
+        f"{_share(taken['memory_bytes'], there['memory_bytes'])} of memory" if taken["memory_bytes"] else "",
+        f"{_share(taken['disk_bytes'], there['disk_bytes'])} of disk" if taken["disk_bytes"] else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _share(part: int, total: int) -> str:
+    """Return how much it is of what there is."""
+    return f"{room(part) or '0'} of {room(total)}" if total else ""

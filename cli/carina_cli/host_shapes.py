@@ -36,7 +36,10 @@ class NewHost(TypedDict):
 
 
 class Host(TypedDict):
-    """A machine that carries nodes. `size` is what it has, `free` what it had left at `measured_at`."""
+    """A machine that carries nodes.
+
+    `size` is what it has, `free` what it had left at `measured_at`, `reserved` the sum of its nodes' sizes.
+    """
 
     id: str
     name: str
@@ -57,6 +60,7 @@ class Host(TypedDict):
     network: str | None
     size: Size
     free: Size
+    reserved: Size
     node_count: int
     node_limit: int
     capabilities: list[str]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from domain.clusters import SWARM
 from domain.errors import (
     CarinaError,
     Conflict,
@@ -19,6 +20,7 @@ from domain.host_input import AskedHost
 from domain.hosts import HostState
 from domain.operations import OperationKind, OperationState
 from domain.publications import FIRST_API_PORT
+from domain.sizes import Size
 from store.host_admin import HostAdmin
 from store.views import HostAccepted
 from tests.unit.store_hosts import KEY, add, key_of, ready
@@ -181,6 +183,9 @@ def test_what_a_host_carries_is_counted(store: StoreFixture, admin: HostAdmin) -
     seen = [item for host in (first, second) for item in admin.nodes(host.id, limit=10, marker=None).items]
     assert sorted(item.node.name for item in seen) == ["demo-1", "demo-2", "demo-3", "demo-4"]
     assert {item.cluster_name for item in seen} == {"demo"}
+    assert views[first.id].reserved == Size()
+    store.active("sized", 2, cluster_type=replace(SWARM, size=Size(0.5, 2**30, 2**33)))
+    assert [admin.host(host.id).reserved for host in (first, second)] == [Size(0.5, 2**30, 2**33)] * 2
 
 
 def test_a_host_that_is_not_there_is_not_found(admin: HostAdmin) -> None:

@@ -95,6 +95,16 @@ async def test_hosts_claim_one_network_and_are_guarded_from_each_others_nodes(be
     assert {step.host for step in operation.steps if step.name == "guard_hosts"} == {"rack2"}
 
 
+async def test_an_address_that_was_measured_follows_the_machine(bed: Bed) -> None:
+    other, host = bed.add_host("rack2", "192.0.2.2"), bed.add_host("rack1", "")
+    for address in ("192.0.2.1", "198.51.100.1"):
+        addresses = (address, "203.0.113.1")
+        bed.hosts.reports["rack1"] = HostReport((), frozenset(), 1500, 2, address=address, addresses=addresses)
+        await bed.run(bed.accept_task(host, OperationKind.PREPARE_HOST))
+        assert bed.records.host(host.id).fabric_address == address
+        assert bed.fabric.guarded[other.id] == {f"{address}/32", "203.0.113.1/32"}, "all its addresses are guarded"
+
+
 async def test_an_address_that_the_operator_gave_stays_whatever_is_measured(bed: Bed) -> None:
     host = bed.add_host("rack1", "192.0.2.1")
     bed.hosts.report = HostReport((), frozenset(), mtu=1500, cgroup_version=2, address="198.51.100.1")

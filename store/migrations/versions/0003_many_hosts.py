@@ -17,6 +17,7 @@ _HOSTS: Sequence[sa.Column[Any]] = (
     sa.Column("cordoned", sa.Boolean(), nullable=False, server_default=sa.false()),
     sa.Column("endpoint", sa.String(), nullable=False, server_default="direct"),
     sa.Column("fabric_address", sa.String(), nullable=False, server_default=""),
+    sa.Column("fabric_address_given", sa.Boolean(), nullable=False, server_default=sa.false()),
     sa.Column("device", sa.String(), nullable=False, server_default=""),
     sa.Column("size", sa.JSON(), nullable=False, server_default="{}"),
 )

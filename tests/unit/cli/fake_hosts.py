@@ -33,6 +33,7 @@ def host(name: str = "rack1", host_id: str = RACK1_ID, **changes: Any) -> dict[s
         "network": "10.64.0.0/16",
         "size": {"cpus": 8.0, "memory_bytes": 16 * GIBIBYTE, "disk_bytes": 100 * GIBIBYTE},
         "free": {"cpus": 6.5, "memory_bytes": 4 * GIBIBYTE, "disk_bytes": 50 * GIBIBYTE},
+        "reserved": {"cpus": 4.0, "memory_bytes": 8 * GIBIBYTE, "disk_bytes": 0},
         "node_count": 2,
         "node_limit": 64,
         "capabilities": ["ipvs", "vxlan"],

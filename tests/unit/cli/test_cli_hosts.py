@@ -193,6 +193,7 @@ def test_get_shows_why_a_host_can_not_be_used(carina: Carina, service: FakeServi
     ran = carina("host", "get", "rack1")
     assert "yes: it takes no new nodes" in ran.out
     assert "root@192.0.2.7 port 22" in ran.out
+    assert "4 CPUs, 8.0 GiB of 16.0 GiB of memory" in ran.out
     assert f"Error: {FAILURE['title']} (docker-silent)" in ran.out
     assert f"What to do: {FAILURE['remedy']}" in ran.out
 
