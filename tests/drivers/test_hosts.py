@@ -435,3 +435,24 @@ async def test_a_btrfs_that_the_operator_mounted_is_used_and_only_emptied(machin
     await machine.bash("btrfs -q subvolume create /var/tmp/talf/pool/nodes/node")
     await hosts.release(host(), purge=True)
     assert await machine.bash("cd /var/tmp/talf/pool; ls -d * */*") == "theirs\ntheirs/file"
+
+
+async def test_what_was_the_pool_is_mounted_again_and_nothing_takes_its_place(
+    machine: Sandbox, hosts: LinuxHosts, device: str
+) -> None:
+    await machine.bash(
+        'mkfs.btrfs -q -L theirs "$1"; mkdir -p /var/tmp/talf/pool; mount "$1" /var/tmp/talf/pool', device
+    )
+    await hosts.ensure_prepared(host())
+    await machine.bash("btrfs -q subvolume create /var/tmp/talf/pool/nodes/kept; umount /var/tmp/talf/pool")
+    assert (await hosts.preview(host()))[1] == ["mount the storage pool at /var/tmp/talf/pool"]
+    await hosts.ensure_prepared(host())
+    assert await machine.bash("ls /var/tmp/talf/pool/nodes") == "kept"
+    gone = "s,^[^ ]*,00000000-0000-4000-8000-000000000000,; s,/dev/.*,/dev/gone,"
+    await machine.bash('umount /var/tmp/talf/pool; cp -a /var/tmp/talf/state /var/tmp/saved; sed -i "$1" "$2"', gone,
+                       "/var/tmp/talf/state/pool")  # fmt: skip
+    with pytest.raises(HostNotReady, match="can't be mounted"):
+        await hosts.ensure_prepared(host())
+    assert await machine.bash("ls /var/tmp/talf") == "pool\nstate"
+    await machine.bash("cp -a /var/tmp/saved/pool /var/tmp/talf/state/pool")
+    await hosts.ensure_prepared(host())

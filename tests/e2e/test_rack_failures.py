@@ -55,6 +55,21 @@ async def test_a_grow_goes_on_when_a_cable_is_plugged_in_again(bed: Racked) -> N
     await carina.deleted(cluster["id"])
 
 
+async def test_nodes_come_back_on_a_host_that_does_not_bring_them_back_by_itself(bed: Racked) -> None:
+    carina = bed.installation
+    cluster = await carina.active("back", 3)
+    victim = bed.machine(carina.nodes(cluster["id"])[2]["host"])
+    victim.run("cd /etc/systemd/system && systemctl disable --quiet carina-*.service")
+    with people_of(carina, cluster) as people:
+        victim.power_off()
+        await until(lambda: people.ready() == 2, 60, "its node is missed")
+        victim.power_on()
+        await until(lambda: people.ready() == 3, 180, "the service has brought it back")
+    assert carina.nodes(cluster["id"])[2]["host"] == victim.name
+    assert "carina-" in victim.run("ls /etc/systemd/system/multi-user.target.wants"), "it was prepared anew"
+    await carina.deleted(cluster["id"])
+
+
 async def test_a_delete_ends_though_a_host_is_dead_which_is_cleared_when_it_returns(bed: Racked) -> None:
     carina = bed.installation
     cluster = await carina.active("gone", 3)
