@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from temporalio import activity
 
 from activities.inputs import Step
-from activities.ports import Orchestrator, Pki, Records
+from activities.ports import Orchestrator, Pki
+from activities.record_ports import Records
 from activities.secrets import AUTHORITY, CLIENT, KEYS, ClusterSecrets
 
 

@@ -8,7 +8,8 @@ from temporalio import activity
 from activities.hosts_at_once import Part, converge, on_all, on_hosts
 from activities.inputs import HostsStep, HostStep, Step
 from activities.patience import with_host
-from activities.ports import Fabric, Records
+from activities.ports import Fabric
+from activities.record_ports import Records
 from domain.clusters import Capability
 from domain.errors import HostNotReady, NoAddressLeft, SegmentBroken
 from domain.facts import NodeFacts

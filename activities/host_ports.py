@@ -10,7 +10,7 @@ from domain.publications import Publication
 
 
 class HostRecords(Protocol):
-    """A part of `activities.ports.Records`. All calls block, and each is one transaction."""
+    """A part of `activities.record_ports.Records`. All calls block, and each is one transaction."""
 
     def publications(self, host_id: str) -> Sequence[Publication]:
         """Return the ports of the host that are to lead to nodes on it: those of native APIs too."""

@@ -10,7 +10,8 @@ from temporalio import activity
 from activities.hosts_at_once import Part, converge
 from activities.inputs import HostStep
 from activities.notes import note
-from activities.ports import Fabric, Hosts, Images, Records
+from activities.ports import Fabric, Hosts, Images
+from activities.record_ports import Records
 from domain.clusters import SWARM
 from domain.errors import HostNotReady
 from domain.hosts import Host, HostState, twins

@@ -9,7 +9,8 @@ from temporalio import activity
 from activities.hosts_at_once import on_hosts
 from activities.inputs import HostStep, ImageStep, Step
 from activities.notes import note
-from activities.ports import Archives, Images, Orchestrator, Records
+from activities.ports import Archives, Images, Orchestrator
+from activities.record_ports import Records
 from activities.secrets import ClusterSecrets
 from domain.errors import NotFound
 

@@ -8,7 +8,8 @@ from temporalio import activity
 from activities.hosts_at_once import Part, on_all, on_those_that_answer
 from activities.inputs import HostStep, InspectStep, Orphan, OrphanStep, Step
 from activities.notes import note
-from activities.ports import Fabric, Nodes, Records
+from activities.ports import Fabric, Nodes
+from activities.record_ports import Records
 from domain.errors import HostNotReady
 from domain.facts import NodeFacts
 from domain.hosts import Host, HostState

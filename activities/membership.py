@@ -10,7 +10,8 @@ from temporalio import activity
 
 from activities.inputs import NodesStep, Step
 from activities.notes import note
-from activities.ports import Orchestrator, Records
+from activities.ports import Orchestrator
+from activities.record_ports import Records
 from activities.secrets import ClusterSecrets
 from domain.errors import DockerSilent, KubernetesFailed, NotFound, StepFailed, SwarmFailed
 from domain.nodes import Member, NodeState

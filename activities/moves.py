@@ -9,7 +9,8 @@ from temporalio import activity
 from activities.hosts_at_once import on_all
 from activities.inputs import HostStep, MoveStep, Step
 from activities.notes import note
-from activities.ports import Hosts, Nodes, Records
+from activities.ports import Hosts, Nodes
+from activities.record_ports import Records
 from domain.errors import HostInUse, NotFound, PoolNotMounted
 from domain.facts import Leftover
 from domain.hosts import Host, twins

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from temporalio import activity
 
 from activities.inputs import Step
-from activities.ports import Nodes, Orchestrator, Records
+from activities.ports import Nodes, Orchestrator
+from activities.record_ports import Records
 from activities.secrets import ClusterSecrets
 from domain.errors import NotFound
 from domain.nodes import NodeFile, NodePlan, NodeRef

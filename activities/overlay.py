@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from temporalio import activity
 
 from activities.inputs import OverlayStep
-from activities.ports import Orchestrator, Records
+from activities.ports import Orchestrator
+from activities.record_ports import Records
 from activities.secrets import ClusterSecrets
 from domain.errors import EncryptionUnsupported, NotFound
 from domain.hosts import CAP_ESP, Host

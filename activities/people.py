@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from activities.ports import Orchestrator, Pki, Records
+from activities.ports import Orchestrator, Pki
+from activities.record_ports import Records
 from activities.secrets import AUTHORITY, ClusterSecrets
 from domain.errors import NotReady
 from domain.secrets import Access

@@ -15,7 +15,7 @@ from activities.failures import record_of, to_application_error
 from activities.inputs import HostStep, Step
 from activities.notes import begin_notes, noted
 from activities.patience import Patience, with_host
-from activities.ports import Progress
+from activities.record_ports import Progress
 from domain.errors import CarinaError, ErrorRecord
 
 HEARTBEATS_PER_TIMEOUT = 4

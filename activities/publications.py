@@ -6,7 +6,8 @@ from temporalio import activity
 
 from activities.hosts_at_once import Part, converge
 from activities.inputs import HostsStep, HostStep, Step
-from activities.ports import Fabric, Records
+from activities.ports import Fabric
+from activities.record_ports import Records
 from domain.hosts import Endpoint, Host, HostState
 from domain.nodes import NodeState
 from domain.publications import Publication

@@ -4,7 +4,7 @@ from temporalio import activity
 
 from activities.inputs import CountStep, FailStep, NodesStep, Step
 from activities.notes import note
-from activities.ports import Records
+from activities.record_ports import Records
 from domain.errors import StepFailed
 from domain.nodes import NodeRef
 

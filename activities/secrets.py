@@ -1,6 +1,7 @@
 """A cluster's secrets at rest: sealed on the way in, opened on the way out, named by their place."""
 
-from activities.ports import Records, Vault
+from activities.ports import Vault
+from activities.record_ports import Records
 from domain.archives import decode, encode
 from domain.errors import NotReady
 from domain.secrets import Access, ClusterKeys, KeyPair

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 import structlog
 
-from activities.ports import Records
+from activities.record_ports import Records
 from domain.hosts import Host
 from worker.host_looks import HostLooks
 

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from activities.ports import Fabric, Nodes, Orchestrator, Records
+from activities.ports import Fabric, Nodes, Orchestrator
+from activities.record_ports import Records
 from activities.secrets import ClusterSecrets
 from domain import conditions as wrong
 from domain.clusters import Condition

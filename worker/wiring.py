@@ -20,9 +20,10 @@ from activities.moves import MoveActivities
 from activities.nodes import NodeActivities
 from activities.overlay import OverlayActivities
 from activities.people import PeopleCredentials
-from activities.ports import Archives, Fabric, Hosts, Images, Nodes, Orchestrator, Pki, Records, Vault
+from activities.ports import Archives, Fabric, Hosts, Images, Nodes, Orchestrator, Pki, Vault
 from activities.progress import ProgressInterceptor
 from activities.publications import PublicationActivities
+from activities.record_ports import Records
 from activities.records import RecordActivities
 from activities.secrets import ClusterSecrets
 from api.app import ApiDependencies, create_app

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from activities.ports import Progress, Records
+from activities.record_ports import Progress, Records
 from domain.clusters import ClusterStatus, Condition, Health
 from domain.errors import Conflict, ErrorRecord, HostNotReady, NoRoom, NotFound
 from domain.hosts import Check, CheckState, Claim, HostReport, HostState

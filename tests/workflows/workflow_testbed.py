@@ -18,8 +18,9 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Interceptor, Worker
 from troubles import Trouble, Troubled
 
-from activities.ports import Archives, Fabric, Hosts, Images, Nodes, Orchestrator, Pki, Records, Vault
+from activities.ports import Archives, Fabric, Hosts, Images, Nodes, Orchestrator, Pki, Vault
 from activities.progress import ProgressInterceptor
+from activities.record_ports import Records
 from api.starts import start_of
 from domain.clusters import SWARM, ClusterStatus
 from domain.hosts import Claim, Host, HostState
