@@ -74,7 +74,7 @@ def test_native_apis_are_published_beside_what_was_asked_for(store: StoreFixture
 def test_a_host_whose_nodes_can_be_reached_publishes_nothing(store: StoreFixture) -> None:
     host = store.ready_host()
     cluster = store.active("demo", 2)
-    with pytest.raises(Conflict, match="directly"):
+    with pytest.raises(Conflict, match="publish no ports"):
         publish(store, cluster.id)
     assert store.records.publications(host.id) == []
     with pytest.raises(NotFound):

@@ -83,7 +83,7 @@ async def test_a_cluster_whose_nodes_can_be_reached_publishes_nothing(bed: Testb
     cluster = await bed.active()
     before = bed.rows()
     error = problem(await bed.http.post(f"/clusters/{cluster['id']}/publications", json=WEB), 409)
-    assert (error["code"], "directly" in error["detail"]) == ("conflict", True)
+    assert (error["code"], "publish no ports" in error["detail"]) == ("conflict", True)
     assert bed.rows() == before
     assert (await bed.get(f"/clusters/{cluster['id']}/publications"))["publications"] == []
 
