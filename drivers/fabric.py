@@ -15,8 +15,8 @@ The table's policy:
 - nothing else opens a connection to a node, but the host itself, who comes in at a published port of the host, and, on
   another host than Carina's own that is reached directly, whoever has a route, unless it is a node;
 - nodes open no connection to the host, on any of its addresses, published ports included; they may ping it;
-- nor to what the host carries beside them, such as containers of its own: whatever is behind a bridge, unless a default
-  route leads there, and whatever the host lets one of its ports lead to;
+- nor to what the host carries beside them, such as containers of its own: what is behind bridges that are named as
+  engines and hypervisors name them, unless a default route leads there, and what a port of the host leads to;
 - nodes open no connection to guarded networks, but to ask the host's own resolvers for names;
 - nodes send nothing by way of the outside to the network that nodes' addresses are of;
 - nodes send no VXLAN to the outside, where it would be taken for their host's;

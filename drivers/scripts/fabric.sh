@@ -38,7 +38,7 @@ add_set() { # "set" or "map" and its name, type, elements
 # aliases, and from the state.
 apply_table() {
     local path name mark cluster cidr pods rules= line
-    local bridges= same= own= subnets= vnis= peers= published= opened= guarded= resolvers= direct= networks= uplinks= forgotten_s
+    local bridges= same= own= subnets= vnis= peers= published= opened= guarded= resolvers= direct= networks= uplinks= others= forgotten_s
     local protocol port address node_port
     for path in /sys/class/net/"$prefix"-br*; do
         [[ -e $path/bridge ]] || continue
@@ -81,6 +81,10 @@ apply_table() {
         [[ $mark != dev ]] || uplinks+="\"$name\", "
     done < <(ip -4 route show table all default | grep -o 'dev [^ ]*' | sort -u)
     add_set 'set uplinks' 'type ifname' "$uplinks"
+    for path in /sys/class/net/br-*; do # of networks that were made in Docker
+        [[ ! ${path##*/} =~ ^br-[0-9a-f]{12}$ ]] || others+="\"${path##*/}\", "
+    done
+    add_set 'set others' 'type ifname' "$others"
     add_set 'set resolvers' 'type ipv4_addr' "$resolvers"
     # A flow of UDP has no end: one to a port that leads elsewhere now would be held for the former one as long as it
     # goes on. So it is kept from where that is remembered (conntrack) until it is forgotten there.
@@ -134,10 +138,20 @@ table inet $table {
     udp dport 4789 drop
     ct state established,related accept
     ct status dnat drop
-    meta oifkind "bridge" oifname != @uplinks drop
+    oifname != @uplinks jump beside
     ip daddr @networks drop
     meta l4proto { tcp, udp } th dport 53 ip daddr @resolvers accept
     ip daddr @guarded drop
+  }
+  chain beside {
+    oifname @others drop
+    oifname "docker*" drop
+    oifname "podman*" drop
+    oifname "cni*" drop
+    oifname "virbr*" drop
+    oifname "lxcbr*" drop
+    oifname "lxdbr*" drop
+    oifname "incusbr*" drop
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;

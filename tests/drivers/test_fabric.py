@@ -232,18 +232,20 @@ async def test_the_outside_opens_no_connection_to_a_node(town: Town) -> None:
     assert town.machine.ask(HOST_OUTSIDE, town.outside) == OUTSIDE, "the host's own services stay as they were"
 
 
-async def test_nodes_do_not_reach_what_the_host_carries_beside_them(town: Town) -> None:
+@pytest.mark.parametrize("bridge", ["docker0", "br-0123456789ab", "virbr7"])
+async def test_nodes_do_not_reach_what_the_host_carries_beside_them(town: Town, bridge: str) -> None:
     """Containers of the host's own, by the ways that lead to them: their bridge, and a port of the host."""
     machine, theirs = town.machine, "172.30.0.2"
     await machine.bash(
-        'ip link add theirs type bridge; ip address add 172.30.0.1/24 dev theirs; ip link set theirs up; '
-        'ip link add out2 type veth peer name eth1 netns "$1"; ip link set out2 master theirs up; '
+        'ip link add "$4" type bridge; ip address add 172.30.0.1/24 dev "$4"; ip link set "$4" up; '
+        'ip link add out2 type veth peer name eth1 netns "$1"; ip link set out2 master "$4" up; '
         'nsenter -t "$1" -n ip address add "$2/24" dev eth1; nsenter -t "$1" -n ip link set eth1 up; '
         'nsenter -t "$1" -n ip route add default via 172.30.0.1; '
         'nft "table ip theirs { chain ports { type nat hook prerouting priority dstnat; '
         'ip daddr $3 tcp dport 8080 dnat to $2; }; }"',
-        str(town.outside), theirs, HOST_OUTSIDE,
+        str(town.outside), theirs, HOST_OUTSIDE, bridge,
     )  # fmt: skip
+    await LinuxFabric(ALFA, machine.shells).ensure_guarded(HOST, [])
     assert machine.ask(theirs) == "172.30.0.1", "the host reaches them"
     assert machine.ask(theirs, town.first) is None
     assert machine.ask(HOST_OUTSIDE, town.first) is None

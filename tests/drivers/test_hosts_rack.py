@@ -123,7 +123,7 @@ async def _carry_a_node(place: Place, host: Host) -> None:
     assert (place.shells.scripts() - counted).total() == 2
     pid = f"lxc-info -P {ROOT}/pool/nodes -n {plan.container} -p -H"
     running = place.machine.run(pid)
-    await place.shells.forget(host.address)
+    await place.shells.forget(host.address, host.login.port)
     [found] = await nodes.found(host)
     assert found.running
     assert place.machine.run(pid) == running

@@ -381,7 +381,7 @@ async def test_each_host_has_one_shell_however_often_it_is_asked_for(sshd: Sshd)
     shell: Shell = shells(there)
     assert shells(there) is shell
     assert (await shell.run("echo up", timeout_s=10)).text == "up\n"
-    await shells.forget("127.0.0.1")
+    await shells.forget("127.0.0.1", sshd.port)
     assert shells(there) is not shell
     await shells.close()
 
