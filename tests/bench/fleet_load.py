@@ -54,10 +54,10 @@ class People:
 
     async def add_hosts(self, count: int) -> Level:
         """Add hosts in rows, and wait until they are ready; the machine that Carina runs on takes no nodes."""
-        key = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
 
         async def add(number: int) -> tuple[httpx.Response, str]:
             address = f"{_FABRIC}.{number // 200}.{number % 200 + 1}"
+            key = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
             body = {"name": f"host{number}", "address": address, "fabric_address": address, "host_key": key}
             answer = await self._client.post("/hosts", json={**body, "zone": f"row{number % ROWS}"})
             return answer, f"host{number}"
