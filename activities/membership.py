@@ -108,6 +108,7 @@ class MembershipActivities:
             back = {name for name, is_ready in ready.items() if is_ready or cluster.lacks_network}
             absent = [name for name in expected if name not in back]
             if not absent:
+                await self._start_unattached(step, party)
                 return
             if time.monotonic() > deadline:
                 message = f"These nodes run, but are not back in their cluster: {', '.join(absent)}."
@@ -116,6 +117,13 @@ class MembershipActivities:
                     return
                 raise StepFailed(message)
             await asyncio.sleep(REJOIN_POLL_S)
+
+    async def _start_unattached(self, step: NodesStep, party: _Party) -> None:
+        nodes = await asyncio.to_thread(self._records.nodes, step.cluster_id)
+        members = [node.member for node in nodes if node.state == NodeState.ACTIVE]
+        started = await party.orchestrator.start_unattached(members, party.access)
+        if started:
+            note(f"Started what engines had left, because they were back before their cluster: {', '.join(started)}.")
 
     def _active_names(self, step: NodesStep) -> tuple[list[str], set[str]]:
         """Return the names of the cluster's active nodes, and of those among them that the step is about."""

@@ -231,6 +231,13 @@ class Orchestrator(Protocol):
         """Return, by name of member, whether the orchestrator holds it for working."""
         ...
 
+    async def start_unattached(self, members: Sequence[Member], access: Access) -> Sequence[str]:
+        """Start what the members' engines could not start again when they came back before their cluster.
+
+        Returns the names of those containers.
+        """
+        ...
+
     async def load_image(self, node: NodeFacts, archive: Path, access: Access) -> None:
         """Put the container images of an archive (docker-archive or OCI layout, a tar) on the node.
 

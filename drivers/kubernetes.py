@@ -145,6 +145,10 @@ class Kubernetes:
         """Return, by name, whether the cluster holds the node for ready."""
         return await self._run(KubernetesFailed, "list its nodes", manager, access, kubernetes_membership.health)
 
+    async def start_unattached(self, members: Sequence[Member], access: Access) -> Sequence[str]:  # noqa: ARG002 - kubelets try again by themselves
+        """Return nothing: kubelets start their pods again until that succeeds."""
+        return ()
+
     async def load_image(self, node: NodeFacts, archive: Path, access: Access) -> None:  # noqa: ARG002 - the host's shell suffices
         """Put the container images of an archive into the node's containerd; raise `ImageLoadFailed`."""
         await container_images.load(self._shells(node.plan.host), node.plan, archive)

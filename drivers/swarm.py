@@ -16,7 +16,15 @@ from domain.facts import ClusterFacts, NodeFacts
 from domain.nodes import Member, NodeFile, NodePlan
 from domain.overlays import Overlay
 from domain.secrets import Access, ClusterKeys
-from drivers import swarm_credentials, swarm_files, swarm_images, swarm_membership, swarm_overlays, swarm_verify
+from drivers import (
+    swarm_credentials,
+    swarm_files,
+    swarm_images,
+    swarm_membership,
+    swarm_overlays,
+    swarm_restarts,
+    swarm_verify,
+)
 from drivers.docker_client import DOCKER_PORT, Engines, docker_errors
 from drivers.pki import CertificatePki
 from drivers.tls import netloc
@@ -134,6 +142,14 @@ class Swarm:
     async def health(self, manager: Member, access: Access) -> Mapping[str, bool]:
         """Return, by host name, whether the swarm holds the node for ready."""
         return await self._run(SwarmFailed, "list its nodes", access, swarm_membership.health, manager)
+
+    async def start_unattached(self, members: Sequence[Member], access: Access) -> Sequence[str]:
+        """Start what engines could not start again when they came back; see `swarm_restarts`."""
+        doing = "start containers that were left"
+        started = await self._run(SwarmFailed, doing, access, swarm_restarts.start_unattached, members)
+        if started:
+            _log.warning("swarm.started_again", containers=started)
+        return started
 
     async def load_image(self, node: NodeFacts, archive: Path, access: Access) -> None:
         """Put the container images of an archive into the node's engine; raise `ImageLoadFailed`."""

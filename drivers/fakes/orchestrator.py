@@ -29,6 +29,7 @@ class FakeOrchestrator:
     overlays: dict[str, dict[str, Overlay]] = field(default_factory=dict)
     images: dict[str, set[str]] = field(default_factory=dict)
     stranded: Sequence[str] = ()
+    left: Sequence[str] = ()
     found: Sequence[Capability] = ()
     control_groups: Sequence[str] = ()
     person_groups: Sequence[str] = ()
@@ -100,6 +101,12 @@ class FakeOrchestrator:
         """Hold every member for ready."""
         self._enter("health")
         return dict.fromkeys(self._names(manager), True)
+
+    async def start_unattached(self, members: Sequence[Member], access: Access) -> Sequence[str]:
+        """Return what is `left` on the members, once."""
+        self._enter("start_unattached")
+        started, self.left = self.left, ()
+        return started
 
     async def load_image(self, node: NodeFacts, archive: Path, access: Access) -> None:
         """Remember the archive's name under the node's."""

@@ -5,13 +5,14 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 import pytest_asyncio
 from conftest import RealHost
 from docker.errors import APIError
 from docker_nodes import DockerNodes, docker_nodes, until
+from requests import RequestException
 
 from domain.errors import DockerSilent, OverlayFailed, OverlayUnreachable, SwarmFailed
 from domain.nodes import Member
@@ -83,6 +84,19 @@ def assert_no_containers(engines: Engines, nodes: DockerNodes) -> None:
     while left := containers(engines, nodes):
         assert time.monotonic() < until, f"containers are left: {left}"
         time.sleep(0.02)
+
+
+async def eventually(answers: Callable[[], object], timeout_s: float = 90) -> None:
+    """Ask until there is an answer."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            await asyncio.to_thread(answers)
+        except (APIError, RequestException):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.2)
+        else:
+            return
 
 
 def attach(engines: Engines, member: Member, name: str) -> None:
@@ -249,6 +263,32 @@ async def test_an_overlay_in_use_stays_and_its_containers_are_named(
         await formed.remove_overlay(nodes.members, OVERLAY.name, nodes.access)
     engines.at(worker).remove_container("web", force=True)
     await formed.remove_overlay(nodes.members, OVERLAY.name, nodes.access)
+
+
+async def test_what_an_engine_could_not_start_again_without_its_swarm_is_started(
+    formed: Swarm, nodes: DockerNodes, engines: Engines
+) -> None:
+    manager, worker, _ = nodes.members
+    await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
+    attach(engines, worker, "web")
+    engines.at(worker).update_container("web", restart_policy={"Name": "always"})
+    assert await formed.start_unattached(nodes.members, nodes.access) == []
+    nodes.run(manager, "systemctl", "stop", "docker.socket", "docker.service")
+    try:
+        nodes.run(worker, "systemctl", "stop", "docker.socket", "docker.service")
+        nodes.run(worker, "systemctl", "start", "--no-block", "docker.service")
+        await eventually(engines.at(worker).ping)
+        assert engines.at(worker).inspect_container("web")["State"]["Running"] is False
+    finally:
+        nodes.run(manager, "systemctl", "start", "docker.service")
+    everyone = {member.name: True for member in nodes.members}
+    while await formed.health(manager, nodes.access) != everyone:  # noqa: ASYNC110 - a swarm tells only when asked
+        await asyncio.sleep(0.2)
+    assert engines.at(worker).inspect_container("web")["State"]["Running"] is False, "Docker does not try again"
+    assert await formed.start_unattached(nodes.members, nodes.access) == ["web"]
+    assert engines.at(worker).inspect_container("web")["State"]["Running"] is True
+    assert await formed.start_unattached(nodes.members, nodes.access) == []
+    engines.at(worker).remove_container("web", force=True)
 
 
 async def test_a_sound_overlay_is_proved_and_nothing_is_left_of_that(
