@@ -66,8 +66,9 @@ class HostLooks:
         self._silences = {id_: silences for id_, silences in self._silences.items() if id_ in ids}
 
     def under_way(self, hosts: Collection[Host]) -> Collection[asyncio.Task[Look]]:
-        """Return the looks at these hosts that have not ended."""
-        looks = (self._looks.get(host.id) for host in hosts)
+        """Return the looks that have not ended, at those of the hosts that nobody waits for any more."""
+        silent = [host for host in hosts if len(self._silences.get(host.id, [])) >= SILENT_AFTER]
+        looks = (self._looks.get(host.id) for host in silent)
         return [look.task for look in looks if look is not None and not look.task.done()]
 
     def verdict(self, host: Host) -> Look | None:
