@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
+from activities.hosts_at_once import on_all
 from activities.inputs import NodesStep, Step
 from activities.notes import note
 from activities.ports import Orchestrator
 from activities.record_ports import Records
 from activities.secrets import ClusterSecrets
 from domain.errors import DockerSilent, KubernetesFailed, NotFound, StepFailed, SwarmFailed
-from domain.nodes import Member, NodeState
+from domain.facts import NodeFacts
+from domain.nodes import Member, NodeRef, NodeState
 from domain.secrets import Access
 
 REJOIN_TIMEOUT_S = 45.0
@@ -98,38 +100,40 @@ class MembershipActivities:
         A cluster whose pod network is for people to bring only has to know its nodes.
         """
         cluster = await asyncio.to_thread(self._records.cluster, step.cluster_id)
-        expected, required = await asyncio.to_thread(self._active_names, step)
-        if not expected:
+        nodes = [node for node in await asyncio.to_thread(self._records.nodes, step.cluster_id) if _is_active(node)]
+        if not nodes:
             return
         party = await asyncio.to_thread(self._party, step)
         deadline = time.monotonic() + REJOIN_TIMEOUT_S
         while True:
             ready = await party.orchestrator.health(party.manager, party.access)
             back = {name for name, is_ready in ready.items() if is_ready or cluster.lacks_network}
-            absent = [name for name in expected if name not in back]
-            if not absent:
-                await self._start_unattached(step, party)
-                return
-            if time.monotonic() > deadline:
-                message = f"These nodes run, but are not back in their cluster: {', '.join(absent)}."
-                if required.isdisjoint(absent):
-                    note(message)
-                    return
-                raise StepFailed(message)
+            absent = [node.ref for node in nodes if node.ref.name not in back]
+            if not absent or time.monotonic() > deadline:
+                break
             await asyncio.sleep(REJOIN_POLL_S)
+        if absent:
+            message = f"These nodes run, but are not back in their cluster: {', '.join(node.name for node in absent)}."
+            if any(_is_about(step, node) for node in absent):
+                raise StepFailed(message)
+            note(message)
+        await on_all(
+            [node for node in nodes if node.ref.name in back],
+            lambda node: self._start_unattached(party, node, step),
+        )
 
-    async def _start_unattached(self, step: NodesStep, party: _Party) -> None:
-        nodes = await asyncio.to_thread(self._records.nodes, step.cluster_id)
-        members = [node.member for node in nodes if node.state == NodeState.ACTIVE]
-        started = await party.orchestrator.start_unattached(members, party.access)
+    async def _start_unattached(self, party: _Party, node: NodeFacts, step: NodesStep) -> None:
+        """Start what the node's engine had left. A node that the step is not about may be silent: that is noted."""
+        try:
+            started = await party.orchestrator.start_unattached(node.member, party.access)
+        except (SwarmFailed, DockerSilent) as error:
+            if _is_about(step, node.ref):
+                raise
+            note(f"{node.ref.name} was left out: {error.detail}")
+            return
         if started:
-            note(f"Started what engines had left, because they were back before their cluster: {', '.join(started)}.")
-
-    def _active_names(self, step: NodesStep) -> tuple[list[str], set[str]]:
-        """Return the names of the cluster's active nodes, and of those among them that the step is about."""
-        active = [node.ref for node in self._records.nodes(step.cluster_id) if node.state == NodeState.ACTIVE]
-        chosen = {node.name for node in active if step.node_ids is None or node.id in step.node_ids}
-        return [node.name for node in active], chosen
+            why = "because it was back before its cluster"
+            note(f"Started on {node.ref.name} what its engine had left, {why}: {', '.join(started)}.")
 
     def _party(self, step: Step) -> _Party:
         cluster = self._records.cluster(step.cluster_id)
@@ -150,3 +154,11 @@ def _required(node: Member | None, step: Step) -> Member:
     if node is None:
         raise NotFound(f"The node {step.node.name if step.node else '?'} has no row any more.")
     return node
+
+
+def _is_about(step: NodesStep, node: NodeRef) -> bool:
+    return step.node_ids is None or node.id in step.node_ids
+
+
+def _is_active(node: NodeFacts) -> bool:
+    return node.state == NodeState.ACTIVE

@@ -231,8 +231,8 @@ class Orchestrator(Protocol):
         """Return, by name of member, whether the orchestrator holds it for working."""
         ...
 
-    async def start_unattached(self, members: Sequence[Member], access: Access) -> Sequence[str]:
-        """Start what the members' engines could not start again when they came back before their cluster.
+    async def start_unattached(self, member: Member, access: Access) -> Sequence[str]:
+        """Start what the member's engine could not start again when it came back before its cluster.
 
         Returns the names of those containers.
         """

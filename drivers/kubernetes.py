@@ -145,7 +145,7 @@ class Kubernetes:
         """Return, by name, whether the cluster holds the node for ready."""
         return await self._run(KubernetesFailed, "list its nodes", manager, access, kubernetes_membership.health)
 
-    async def start_unattached(self, members: Sequence[Member], access: Access) -> Sequence[str]:  # noqa: ARG002 - kubelets try again by themselves
+    async def start_unattached(self, member: Member, access: Access) -> Sequence[str]:  # noqa: ARG002 - kubelets try again by themselves
         """Return nothing: kubelets start their pods again until that succeeds."""
         return ()
 

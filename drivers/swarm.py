@@ -143,12 +143,12 @@ class Swarm:
         """Return, by host name, whether the swarm holds the node for ready."""
         return await self._run(SwarmFailed, "list its nodes", access, swarm_membership.health, manager)
 
-    async def start_unattached(self, members: Sequence[Member], access: Access) -> Sequence[str]:
-        """Start what engines could not start again when they came back; see `swarm_restarts`."""
-        doing = "start containers that were left"
-        started = await self._run(SwarmFailed, doing, access, swarm_restarts.start_unattached, members)
+    async def start_unattached(self, member: Member, access: Access) -> Sequence[str]:
+        """Start what the engine could not start again when it came back; see `swarm_restarts`."""
+        doing = f"start containers that were left on {member.name}"
+        started = await self._run(SwarmFailed, doing, access, swarm_restarts.start_unattached, member)
         if started:
-            _log.warning("swarm.started_again", containers=started)
+            _log.warning("swarm.started_again", node=member.name, containers=started)
         return started
 
     async def load_image(self, node: NodeFacts, archive: Path, access: Access) -> None:

@@ -6,26 +6,17 @@ stays as it is, whatever its restart policy says.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-
-from docker import APIClient
 
 from domain.nodes import Member
 from drivers.docker_client import Engines
-from drivers.swarm_probe import in_parallel
 
 _POLICIES = frozenset({"always", "unless-stopped"})
 _NOT_ATTACHED = ("attaching to network failed", "Could not attach to network")
 
 
-def start_unattached(engines: Engines, members: Sequence[Member]) -> Sequence[str]:
-    """Start such containers on all members, and return their names."""
-    with ThreadPoolExecutor(len(members)) as pool:
-        started = in_parallel(pool, lambda member: _start_unattached(engines.at(member)), members)
-    return sorted(name for names in started for name in names)
-
-
-def _start_unattached(engine: APIClient) -> Sequence[str]:
+def start_unattached(engines: Engines, member: Member) -> Sequence[str]:
+    """Start such containers on the member, and return their names."""
+    engine = engines.at(member)
     stopped = engine.containers(all=True, filters={"status": "exited"})
     found = [engine.inspect_container(container["Id"]) for container in stopped]
     lost = [container for container in found if _is_lost(container)]

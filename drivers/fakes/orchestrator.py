@@ -29,7 +29,7 @@ class FakeOrchestrator:
     overlays: dict[str, dict[str, Overlay]] = field(default_factory=dict)
     images: dict[str, set[str]] = field(default_factory=dict)
     stranded: Sequence[str] = ()
-    left: Sequence[str] = ()
+    left: dict[str, Sequence[str]] = field(default_factory=dict)
     found: Sequence[Capability] = ()
     control_groups: Sequence[str] = ()
     person_groups: Sequence[str] = ()
@@ -102,11 +102,10 @@ class FakeOrchestrator:
         self._enter("health")
         return dict.fromkeys(self._names(manager), True)
 
-    async def start_unattached(self, members: Sequence[Member], access: Access) -> Sequence[str]:
-        """Return what is `left` on the members, once."""
+    async def start_unattached(self, member: Member, access: Access) -> Sequence[str]:
+        """Return what is `left` on the member, once."""
         self._enter("start_unattached")
-        started, self.left = self.left, ()
-        return started
+        return self.left.pop(member.name, ())
 
     async def load_image(self, node: NodeFacts, archive: Path, access: Access) -> None:
         """Remember the archive's name under the node's."""

@@ -272,7 +272,7 @@ async def test_what_an_engine_could_not_start_again_without_its_swarm_is_started
     await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
     attach(engines, worker, "web")
     engines.at(worker).update_container("web", restart_policy={"Name": "always"})
-    assert await formed.start_unattached(nodes.members, nodes.access) == []
+    assert await formed.start_unattached(worker, nodes.access) == []
     nodes.run(manager, "systemctl", "stop", "docker.socket", "docker.service")
     try:
         nodes.run(worker, "systemctl", "stop", "docker.socket", "docker.service")
@@ -285,9 +285,9 @@ async def test_what_an_engine_could_not_start_again_without_its_swarm_is_started
     while await formed.health(manager, nodes.access) != everyone:  # noqa: ASYNC110 - a swarm tells only when asked
         await asyncio.sleep(0.2)
     assert engines.at(worker).inspect_container("web")["State"]["Running"] is False, "Docker does not try again"
-    assert await formed.start_unattached(nodes.members, nodes.access) == ["web"]
+    assert await formed.start_unattached(worker, nodes.access) == ["web"]
     assert engines.at(worker).inspect_container("web")["State"]["Running"] is True
-    assert await formed.start_unattached(nodes.members, nodes.access) == []
+    assert await formed.start_unattached(worker, nodes.access) == []
     engines.at(worker).remove_container("web", force=True)
 
 

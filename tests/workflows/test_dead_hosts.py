@@ -12,7 +12,7 @@ from workflow_testbed import Bed, steps_named
 
 from activities import patience
 from domain.clusters import ClusterStatus
-from domain.errors import NotFound
+from domain.errors import DockerSilent, NotFound
 from domain.hosts import Host, HostState
 from domain.nodes import NodeRole, NodeState
 from domain.operations import OperationKind, OperationState
@@ -211,6 +211,18 @@ async def test_a_stopped_node_is_healed_although_another_host_is_dead(bed: Bed) 
     assert operation.error is None
     assert len(bed.nodes.running) == 3
     assert f"{dead.name} was left out" in str(steps_named(operation, "stopped_members")[0].note)
+    assert "demo-3 was left out: demo-3 does not answer" in str(steps_named(operation, "await_members")[0].note)
+
+
+async def test_a_heal_fails_when_the_engine_of_a_node_that_it_started_stays_silent(bed: Bed) -> None:
+    cluster = await bed.active(count=2)
+    bed.nodes.running.discard(next(name for name, plan in bed.nodes.plans.items() if plan.name == "demo-2"))
+    bed.trouble.fail("orchestrator.start_unattached", DockerSilent("demo-2 does not answer."), on="demo-2")
+    operation_id = bed.records.accept_heal(cluster.id)
+    assert operation_id is not None
+    operation = await bed.run(bed.repository.operation(operation_id))
+    assert operation.error is not None
+    assert operation.error.detail == "demo-2 does not answer."
 
 
 async def test_a_stopped_node_is_healed_although_another_host_could_not_be_prepared(bed: Bed) -> None:

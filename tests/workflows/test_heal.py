@@ -276,6 +276,24 @@ async def test_a_heal_asks_only_for_the_nodes_that_it_started(bed: Bed, watch: W
     assert "demo-3" in str(step.note)
 
 
+async def test_what_engines_had_left_is_started_on_those_that_are_back(
+    bed: Bed, watch: Watch, readiness: Readiness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "REJOIN_TIMEOUT_S", 0.1)
+    cluster = await bed.active(count=3)
+    stop(bed, "demo-2")
+    bed.orchestrator.left = {"demo-2": ["web", "db"], "demo-3": ["cache"]}
+    await watch.check()
+    bed.members().discard("demo-3")
+    operation = await bed.run(heals(bed, cluster)[0])
+    assert operation.state is OperationState.SUCCEEDED
+    (step,) = steps_named(operation, "await_members")
+    assert "Started on demo-2 what its engine had left, because it was back before its cluster: web, db." in str(
+        step.note
+    )
+    assert bed.orchestrator.left == {"demo-3": ["cache"]}
+
+
 async def test_nodes_without_a_network_are_back_once_their_cluster_knows_them(
     bed: Bed, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
