@@ -42,12 +42,9 @@ class MaintenanceActivities:
         """
         host = await asyncio.to_thread(self._records.host, step.host_id)
         stopped = [node for node in await self._nodes.found(host) if not node.running]
-        rows = await asyncio.gather(
-            *(asyncio.to_thread(self._row_of, node.stamp.cluster_id, node.container) for node in stopped)
-        )
         return [
             Step(step.operation_id, node.stamp.cluster_id, row.ref)
-            for node, row in zip(stopped, rows, strict=True)
+            for node, row in await self._with_rows(stopped)
             if row is not None and row.state == NodeState.ACTIVE
         ]
 
@@ -81,10 +78,7 @@ class MaintenanceActivities:
         if host.image:
             return
         found = await self._nodes.found(host)
-        rows = await asyncio.gather(
-            *(asyncio.to_thread(self._row_of, node.stamp.cluster_id, node.container) for node in found)
-        )
-        strangers = [node.container for node, row in zip(found, rows, strict=True) if row is None]
+        strangers = [node.container for node, row in await self._with_rows(found) if row is None]
         await on_all(strangers, lambda container: self._nodes.remove(host, container))
         owned = await asyncio.to_thread(self._bridges_of, host)
         for segment in await self._fabric.found(host):
@@ -153,6 +147,13 @@ class MaintenanceActivities:
         """Return the cluster's active nodes, manager first, and the ids of the hosts whose containers count."""
         active = [node for node in self._records.nodes(cluster_id) if node.state == NodeState.ACTIVE]
         return active, {host.id for host in self._records.watched_hosts()}
+
+    async def _with_rows(self, found: Sequence[FoundNode]) -> list[tuple[FoundNode, NodeFacts | None]]:
+        """Return each container with the row that it has, if it has one."""
+        rows = await asyncio.gather(
+            *(asyncio.to_thread(self._row_of, node.stamp.cluster_id, node.container) for node in found)
+        )
+        return list(zip(found, rows, strict=True))
 
     def _row_of(self, cluster_id: str, container: str) -> NodeFacts | None:
         rows = self._records.nodes(cluster_id)

@@ -59,8 +59,8 @@ class LinuxHosts:
     ) -> None:
         """`pool_bytes` is the size of a new pool's file, `network` the nodes' network: both are chosen if None.
 
-        `uid_ranges` is how many nodes' uids are claimed on a host; `disconnect` ends the
-        connections to an address and port.
+        `uid_ranges` is how many nodes' uids are claimed on a host; `disconnect` ends the connections to an address and
+        port.
         """
         self._instance = instance
         self._shells = shells

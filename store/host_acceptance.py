@@ -7,7 +7,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 from uuid_utils.compat import uuid7
 
-from domain.errors import Conflict, HostBusy, HostInUse, NameTaken
+from domain.errors import Conflict, HostBusy, HostInUse, NameTaken, NotFound
 from domain.host_input import AskedHost
 from domain.hosts import LOCAL, HostState
 from domain.operations import LOCKING_STATES, OPEN_STATES, OperationKind, OperationState
@@ -113,6 +113,20 @@ def accept_task(
     session.flush()  # before the insert: the unique index sees each statement by itself
     params = {"force": force} if kind is OperationKind.REMOVE_HOST else {}
     return _accepted(session, host, add_operation(session, host, kind, params), cancel=cancel)
+
+
+def accept_bring_up(session: Session, host_id: str) -> str | None:
+    """Store that a host without its storage pool is to be prepared anew, and return the operation's id.
+
+    None where the host is not ready or not there any more, or something else is about it.
+    """
+    try:
+        host = find_host(session, host_id, lock=True)
+    except NotFound:
+        return None
+    if host.state != HostState.READY or _open_operations(session, host_id):
+        return None
+    return add_operation(session, host, OperationKind.PREPARE_HOST).id
 
 
 def set_cordoned(session: Session, host_id: str, *, cordoned: bool) -> None:

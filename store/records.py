@@ -18,6 +18,7 @@ from domain.watch import WatchedCluster
 from store import (
     cluster_records,
     facts,
+    host_acceptance,
     host_removal,
     hosts,
     moves,
@@ -217,7 +218,7 @@ class StoreRecords:
 
         None where the host is not ready or not there any more, or something else is about it.
         """
-        return self._write(lambda session: watching.accept_bring_up(session, host_id))
+        return self._write(lambda session: host_acceptance.accept_bring_up(session, host_id))
 
     def watched_clusters(self) -> Sequence[WatchedCluster]:
         """Return the active clusters that nothing is being changed on, with their nodes, conditions and heals."""

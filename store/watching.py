@@ -12,11 +12,10 @@ from domain.instance import Instance
 from domain.nodes import NodeState
 from domain.operations import OPEN_STATES, OperationKind, OperationState
 from domain.watch import HEALS_KEPT, PastHeal, WatchedCluster
-from store import host_acceptance
 from store.acceptance import add_operation
 from store.facts import all_hosts, cluster_of_row, node_of_row
 from store.mapping import conditions_from_json, error_from_json
-from store.queries import any_cluster, find_host, open_operations
+from store.queries import any_cluster, open_operations
 from store.tables import ClusterRow, NodeRow, OperationRow
 
 
@@ -32,23 +31,6 @@ def accept_heal(session: Session, cluster_id: str) -> str | None:
     if cluster.status != ClusterStatus.ACTIVE or open_operations(session, cluster_id):
         return None
     return add_operation(session, cluster, OperationKind.HEAL, {}).id
-
-
-def accept_bring_up(session: Session, host_id: str) -> str | None:
-    """Store that a host without its storage pool is to be prepared anew, and return the operation's id.
-
-    None where the host is not ready or not there any more, or something else is about it.
-    """
-    try:
-        host = find_host(session, host_id, lock=True)
-    except NotFound:
-        return None
-    about_it = select(OperationRow.id).where(
-        col(OperationRow.host_id) == host_id, col(OperationRow.state).in_(OPEN_STATES)
-    )
-    if host.state != HostState.READY or session.exec(about_it).first() is not None:
-        return None
-    return host_acceptance.add_operation(session, host, OperationKind.PREPARE_HOST).id
 
 
 def watched_clusters(session: Session, instance: Instance) -> list[WatchedCluster]:
