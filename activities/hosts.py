@@ -1,13 +1,12 @@
 """Steps about the machines that carry nodes."""
 
 import asyncio
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import replace
 
 from temporalio import activity
 
-from activities.hosts_at_once import Part, converge
+from activities.guards import Guards
 from activities.inputs import HostStep
 from activities.notes import note
 from activities.ports import Fabric, Hosts, Images
@@ -15,8 +14,6 @@ from activities.record_ports import Records
 from domain.clusters import SWARM
 from domain.errors import HostNotReady
 from domain.hosts import Host, HostState, twins
-
-_GUARDED = frozenset({HostState.PREPARING, HostState.READY})
 
 
 class HostActivities:
@@ -36,8 +33,7 @@ class HostActivities:
         self._records = records
         self._hosts = hosts
         self._images = images
-        self._fabric = fabric
-        self._management_networks = tuple(management_networks)
+        self._guards = Guards(records, fabric, management_networks)
 
     @activity.defn
     async def ensure_host(self, step: HostStep) -> None:
@@ -94,20 +90,10 @@ class HostActivities:
 
         The host that the step is about has to answer, if it is still there. Of the others it is noted which don't.
         """
-
-        def guards(*, of_step: bool) -> list[Part[tuple[str, ...]]]:
-            hosts = self._records.hosts()
-            return [
-                Part(host, self._kept_from(host, hosts))
-                for host in hosts
-                if (host.id == step.host_id) is of_step and host.state in _GUARDED and host.claim is not None
-            ]
-
-        async def guard(part: Part[tuple[str, ...]]) -> None:
-            await self._fabric.ensure_guarded(part.host, part.wanted)
-
-        await converge(lambda: guards(of_step=True), guard, all_must_answer=True)
-        await converge(lambda: guards(of_step=False), guard, all_must_answer=False)
+        for host, error in await self._guards.ensure():
+            if host.id == step.host_id:
+                raise error
+            note(f"{host.name} was left out, because it does not answer: {error.detail}")
 
     @activity.defn
     async def ensure_image(self, step: HostStep) -> str:
@@ -126,27 +112,7 @@ class HostActivities:
         """Return the ids of the clusters that have nodes on the host."""
         return [cluster.id for cluster in self._records.clusters_on_host(step.host_id)]
 
-    def _kept_from(self, host: Host, hosts: Sequence[Host]) -> tuple[str, ...]:
-        """Return the networks that nodes on the host have no business in."""
-        others = [other for other in hosts if other.id != host.id]
-        addresses = {
-            address
-            for other in others
-            for address in (other.fabric_address, other.address, *other.addresses)
-            if _is_ipv4(address)
-        }
-        return (*(f"{address}/32" for address in sorted(addresses)), *self._management_networks)
-
     def _network_of_others(self, host: Host) -> str | None:
         """Return the network that the other hosts have claimed for nodes, None if there is none yet."""
         claims = [other.claim for other in self._records.hosts() if other.id != host.id]
         return next((claim.network for claim in claims if claim is not None), None)
-
-
-def _is_ipv4(address: str) -> bool:
-    """Whether it is an address that a rule can name: a host may be known by a name, too, or be this machine."""
-    try:
-        ipaddress.IPv4Address(address)
-    except ValueError:
-        return False
-    return True

@@ -1,12 +1,17 @@
 """Preparing a host: it is opened for nodes, or says what it lacks, and its nodes come back."""
 
+import asyncio
 from dataclasses import replace
+from typing import cast
 
 from record_histories import orphan_of
 from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus
+from troubles import Troubled
 from workflow_testbed import Bed, steps_named
 
+from activities.guards import Guards
+from activities.ports import Fabric
 from domain.errors import DiskFull
 from domain.hosts import CAP_ESP, Check, CheckState, Claim, HostReport, HostState
 from domain.operations import OperationKind, OperationState
@@ -93,6 +98,16 @@ async def test_hosts_claim_one_network_and_are_guarded_from_each_others_nodes(be
     assert ready.claim.network == "10.99.0.0/16"
     assert bed.fabric.guarded == {first.id: {"192.0.2.2/32"}, second.id: {"192.0.2.1/32"}}
     assert {step.host for step in operation.steps if step.name == "guard_hosts"} == {"rack2"}
+
+
+async def test_hosts_that_come_at_once_are_guarded_together(bed: Bed) -> None:
+    hosts = bed.rack(12)
+    guards = Guards(bed.records, cast("Fabric", Troubled("fabric", bed.fabric, bed.trouble)), ["198.51.100.0/24"])
+    await asyncio.gather(*(guards.ensure() for _ in hosts))
+    everyone = {f"{host.fabric_address}/32" for host in hosts} | {"198.51.100.0/24"}
+    for host in hosts:
+        assert bed.fabric.guarded[host.id] == everyone - {f"{host.fabric_address}/32"}
+    assert bed.trouble.count("fabric.ensure_guarded") == len(bed.fabric.guarded), "once each, however many came"
 
 
 async def test_an_address_that_was_measured_follows_the_machine(bed: Bed) -> None:

@@ -1,0 +1,69 @@
+"""What nodes are kept from: all hosts but their own, and what manages them."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from activities.hosts_at_once import Part, converge
+from activities.ports import Fabric
+from activities.record_ports import Records
+from activities.shared_run import SharedRun
+from domain.errors import HostUnreachable
+from domain.hosts import Host, HostState
+
+_GUARDED = frozenset({HostState.PREPARING, HostState.READY})
+
+
+class Guards:
+    """Brings the guards of all hosts to what the rows say.
+
+    A host that comes changes the guards of all others. So hosts that come at once share a run: the work is linear in
+    hosts for as many as there are, not square.
+    """
+
+    def __init__(self, records: Records, fabric: Fabric, management_networks: Sequence[str]) -> None:
+        """`management_networks` (CIDR) are networks that nodes have no business in, on any host."""
+        self._records = records
+        self._fabric = fabric
+        self._management_networks = tuple(management_networks)
+        self._shared = SharedRun(self._bring)
+
+    async def ensure(self) -> Sequence[tuple[Host, HostUnreachable]]:
+        """Ensure that every host is guarded as the rows said when this was called; return who did not answer."""
+        return await self._shared.result()
+
+    async def _bring(self) -> Sequence[tuple[Host, HostUnreachable]]:
+        silent: dict[str, tuple[Host, HostUnreachable]] = {}
+
+        async def guard(part: Part[tuple[str, ...]]) -> None:
+            silent.pop(part.host.id, None)
+            try:
+                await self._fabric.ensure_guarded(part.host, part.wanted)
+            except HostUnreachable as error:
+                silent[part.host.id] = part.host, error
+
+        await converge(self._wanted, guard, all_must_answer=True)
+        return list(silent.values())
+
+    def _wanted(self) -> list[Part[tuple[str, ...]]]:
+        hosts = self._records.hosts()
+        guarded = [host for host in hosts if host.state in _GUARDED and host.claim is not None]
+        networks = {host.id: _networks(host) for host in hosts}
+        return [
+            Part(host, (*sorted(set().union(*networks.values()) - networks[host.id]), *self._management_networks))
+            for host in guarded
+        ]
+
+
+def _networks(host: Host) -> set[str]:
+    """Return the networks that nodes on other hosts have no business in: its addresses."""
+    addresses = {host.fabric_address, host.address, *host.addresses}
+    return {f"{address}/32" for address in addresses if _is_ipv4(address)}
+
+
+def _is_ipv4(address: str) -> bool:
+    """Whether it is an address that a rule can name: a host may be known by a name, too, or be this machine."""
+    try:
+        ipaddress.IPv4Address(address)
+    except ValueError:
+        return False
+    return True
