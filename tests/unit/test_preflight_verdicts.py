@@ -135,6 +135,11 @@ def test_the_mtu_is_the_lowest_of_the_default_routes_interfaces() -> None:
     assert report(MICRO_VM, routes="[]").mtu == 1500
 
 
+def test_other_firewalls_are_not_called_fine_unseen() -> None:
+    found = check("other firewalls", DEBIAN_13, chains="")
+    assert (found.state, found.remedy) == (CheckState.DEGRADED, "apt-get install nftables")
+
+
 def test_a_forward_chain_that_drops_is_found_with_the_rules_that_let_nodes_through() -> None:
     chain = '{"chain": {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward", "policy": "drop"}}'
     found = check("other firewalls", DEBIAN_13, chains=f'{{"nftables": [{chain}]}}')

@@ -15,7 +15,7 @@ from domain.conditions import HOST_UNREACHABLE, NO_SERVICE_VIPS, NODE_STOPPED
 from domain.errors import HostUnreachable, PoolNotMounted
 from domain.hosts import Host
 from domain.instance import Instance
-from domain.nodes import FoundNode, Stamp
+from domain.nodes import FoundNode, Segment, Stamp
 from domain.operations import OperationKind
 from domain.options import AskedOptions
 from drivers.fakes.fabric import FakeFabric
@@ -29,6 +29,7 @@ from store.repository import Repository
 from store.tables import DEFAULT_TENANT
 from store.views import ClusterView
 from tests.unit.store_stages import StoreFixture
+from worker import rules
 from worker import watch as watch_module
 from worker.host_looks import HostLooks
 from worker.watch import Watch
@@ -88,14 +89,30 @@ def rack(store: StoreFixture) -> Rack:
 
 
 @pytest.fixture
-def watch(store: StoreFixture, rack: Rack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watch:
+def fabric() -> FakeFabric:
+    return FakeFabric()
+
+
+@pytest.fixture
+def watch(
+    store: StoreFixture, rack: Rack, fabric: FakeFabric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Watch:
     monkeypatch.setattr(watch_module, "CHECK_WAIT_S", 0.5)
     secrets = ClusterSecrets(store.records, FileVault(tmp_path / "vault.key"))
     monkeypatch.setattr(secrets, "access", lambda _cluster_id: None)
     nodes = cast("Nodes", rack)
     looks = HostLooks(nodes, timeout_s=1.0)
     orchestrators = {"swarm": cast("Orchestrator", rack)}
-    return Watch(store.records, secrets, nodes, FakeFabric(), orchestrators, period_s=15, looks=looks)
+    return Watch(store.records, secrets, nodes, fabric, orchestrators, period_s=15, looks=looks)
+
+
+def a_segment() -> Segment:
+    return Segment("c1", "tst0-br1", cidr="10.99.0.0/24", gateway="10.99.0.1", mtu=1450)
+
+
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 def told(store: StoreFixture, cluster: ClusterView) -> list[tuple[str, str | None]]:
@@ -163,6 +180,29 @@ async def test_a_slow_host_counts_once_it_has_answered(store: StoreFixture, rack
     rack.slow["rack1"].set()
     await watch.check()
     assert (told(store, cluster), rack.looks[1:]) == ([(NODE_STOPPED, "slow-1")], ["rack1"])
+
+
+async def test_rules_that_something_flushed_are_brought_back_on_hosts_that_answer(
+    store: StoreFixture, rack: Rack, watch: Watch, fabric: FakeFabric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        store.rack(number)
+    rack.cut_off.add("rack2")
+    fabric.segments = {(host_id, "tst0-br1"): a_segment() for host_id in ("rack-1", "rack-2")}
+    fabric.flushed = {"rack-1", "rack-2"}
+    await watch.check()
+    await settled()
+    assert fabric.flushed == {"rack-2"}
+    fabric.flushed.add("rack-1")
+    rack.cut_off.clear()
+    for _ in range(2):
+        await watch.check()
+    await settled()
+    assert fabric.flushed == {"rack-1", "rack-2"}, "not at every look"
+    monkeypatch.setattr(rules, "EVERY_S", 0.0)
+    await watch.check()
+    await settled()
+    assert fabric.flushed == set()
 
 
 async def test_whether_hosts_answer_is_known_also_of_those_without_nodes(

@@ -218,6 +218,24 @@ def test_each_task_is_sent_for_the_host(carina: Carina, service: FakeService, ta
     assert "rack1" in ran.out
 
 
+def test_a_fingerprint_is_no_key_to_prepare_a_host_with(carina: Carina, service: FakeService) -> None:
+    ran = carina("host", "prepare", "rack1", "--host-key", fingerprint(HOST_KEY))
+    assert ran.code == 2
+    assert "A fingerprint does not tell the key." in ran.err
+    assert "ssh_host_ed25519_key.pub" in ran.err
+    assert service.sent("POST", f"/hosts/{RACK1_ID}/tasks") == []
+
+
+def test_a_revoked_key_in_a_known_hosts_file_is_not_taken(carina: Carina, service: FakeService, tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text(f"@revoked rack1 {OTHER_KEY}\n@cert-authority *.lab {OTHER_KEY}\n# rack1 {OTHER_KEY}\n")
+    assert "There is no public key in" in carina("host", "prepare", "rack1", "--host-key", str(file)).err
+    file.write_text(f"@revoked rack1 {OTHER_KEY}\nrack1 {HOST_KEY}\n")
+    assert carina("host", "prepare", "rack1", "--host-key", str(file)).code == 0
+    [(_, _, _, body)] = service.sent("POST", f"/hosts/{RACK1_ID}/tasks")
+    assert body == {"type": "prepare", "input": {"host_key": HOST_KEY}}
+
+
 def test_a_host_that_was_installed_anew_is_prepared_with_its_key(
     carina: Carina, service: FakeService, tmp_path: Path
 ) -> None:
