@@ -10,6 +10,7 @@ import shlex
 from domain.hosts import Host
 from domain.instance import Instance
 from drivers.fabric import fabric_script
+from drivers.image_recipe import part
 from drivers.shell import Shell
 
 _TIMEOUT_S = 60.0
@@ -71,7 +72,8 @@ async def remove_boot(shell: Shell, instance: Instance, host: Host) -> None:
 
 def boot_script(instance: Instance, host: Host) -> str:
     """Return the script that is run at boot."""
-    return fabric_script("boot", f"root={shlex.quote(host.root)} prefix={shlex.quote(instance.prefix)}\n")
+    scope = f"root={shlex.quote(host.root)} prefix={shlex.quote(instance.prefix)}\n"
+    return fabric_script("boot", scope + part("pool_kept"))
 
 
 def unit_name(instance: Instance) -> str:

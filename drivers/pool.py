@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from domain.errors import CarinaError, DiskFull, HostNotReady
 from domain.hosts import Host
 from domain.instance import Instance
+from drivers.image_recipe import part
 from drivers.shell import ScriptFailed, Shell
 from drivers.steps import Step
 
@@ -75,21 +76,12 @@ mount_pool() {{ # options, what
   mount -t btrfs -o "$1noatime,discard=async" "$2" "$pool"
 }}
 
-# What was the pool before has to be it again: an empty one in its place would hide all nodes.
-mount_kept() {{
-  local filesystem top device
-  read -r filesystem top device < "$root/state/pool"
-  mkdir -p "$pool"
-  mount -t btrfs -o "noatime,discard=async,subvol=$top" "UUID=$filesystem" "$pool" 2> /dev/null ||
-    mount -t btrfs -o "noatime,discard=async,subvol=$top" "$device" "$pool" ||
-    {{ echo "the pool on $device (UUID $filesystem) can't be mounted" >&2; exit {_LOST}; }}
-}}
-
+{part("pool_kept")}
 if mountpoint -q "$pool"; then
   :
 elif [ -e "$root/state/pool" ]; then
   echo mounted
-  [ "$mode" = tell ] || mount_kept
+  [ "$mode" = tell ] || mount_kept || exit {_LOST}
 elif [ -z "$device" ] && [ -d "$pool" ] && is_btrfs "$pool"; then
   :
 elif [ -e "$pool.img" ]; then

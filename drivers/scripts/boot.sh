@@ -9,17 +9,12 @@ most=$(($(nproc) * 2))
 say() { printf '%s\n' "$*" >&2; }
 
 mount_pool() {
-    local filesystem top device
     ! mountpoint -q "$pool" || return 0
     if [[ -e $pool.img ]]; then
         mkdir -p "$pool"
         mount -t btrfs -o loop,noatime,discard=async "$pool.img" "$pool"
     elif [[ -e $state/pool ]]; then
-        read -r filesystem top device <"$state/pool"
-        mkdir -p "$pool"
-        # Devices are not found in the same order each time; what is on them has a name that stays.
-        mount -t btrfs -o "noatime,discard=async,subvol=$top" "UUID=$filesystem" "$pool" 2>/dev/null ||
-            mount -t btrfs -o "noatime,discard=async,subvol=$top" "$device" "$pool"
+        mount_kept
     fi
     need_pool
 }
