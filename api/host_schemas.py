@@ -26,7 +26,6 @@ class HostOut(Answer):
     """A host. `operation_id` is the operation that is about it now; `error` is why the last one failed.
 
     `unreachable` is null as long as it answers, which is looked at all the time; else it takes no new nodes.
-
     `size` is what the machine has, `free` what it had left at `measured_at`, `reserved` the sum of its nodes' sizes;
     `node_limit` is how many nodes it has user ids for. `network` is what nodes' addresses come from, `fabric_address`
     where other hosts reach it.
