@@ -24,6 +24,7 @@ from domain.clusters import COE_KUBERNETES, COE_SWARM, DEFAULT_KUBERNETES, SWARM
 from drivers.images import CACHE_DIR
 from drivers.release_sources import ensure_release
 from drivers.releases import Releases
+from tests.rack.racks import Rack
 
 TMP = Path("/var/tmp")
 NAME = "carina-e2e-"
@@ -48,6 +49,7 @@ class Installation:
         self.directory = directory
         self.home = directory / "home"
         self.faults = directory / "faults"
+        self.rack: Rack | None = None  # machines that are hosts beside this one
         self.user_home = directory / "user"
         self.listen = f"127.0.0.1:{free_port()}"
         self.prefix = "e" + directory.name[-3:]
@@ -78,7 +80,7 @@ class Installation:
 
     @property
     def nodes_dir(self) -> Path:
-        """The lxcpath of the instance."""
+        """The lxcpath of the instance on this machine."""
         return self.home / "host" / "pool" / "nodes"
 
     def run(self, *command: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:

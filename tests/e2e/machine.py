@@ -1,7 +1,9 @@
-"""What an instance has on this machine, as the machine itself tells it."""
+"""What an instance has on its hosts, this machine and those of its rack, as these themselves tell it."""
 
 import json
 import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from installation import Installation
@@ -14,24 +16,48 @@ def run(*command: str, check: bool = True) -> str:
     return done.stdout
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where nodes are: `before` is what goes before a command to run it there, `nodes_dir` the lxcpath there.
+
+    `seen` is where this machine sees that directory.
+    """
+
+    before: Sequence[str]
+    nodes_dir: str
+    seen: Path
+
+
+def places(installation: Installation) -> list[Place]:
+    """The hosts that have room for nodes of the instance."""
+    on_rack = f"/var/lib/carina/{installation.prefix}/pool/nodes"
+    found = [Place((), str(installation.nodes_dir), installation.nodes_dir)]
+    found += [Place(host.attach(), on_rack, host.disk / on_rack.removeprefix("/")) for host in installation.rack or ()]
+    return [place for place in found if place.seen.is_dir()]
+
+
 def containers(installation: Installation) -> set[str]:
     """Names of all containers, half-made ones under their own names with a dot in front."""
-    if not installation.nodes_dir.is_dir():
-        return set()
-    entries = {path.name for path in installation.nodes_dir.iterdir()}
+    entries = {path.name for place in places(installation) for path in place.seen.iterdir()}
     return {name for name in entries if not name.startswith(".lock-")}
+
+
+def place_of(installation: Installation, container: str) -> Place:
+    """The host that has the container."""
+    return next(place for place in places(installation) if (place.seen / container).exists())
 
 
 def running(installation: Installation) -> set[str]:
     """Names of the containers that run."""
-    if not installation.nodes_dir.is_dir():
-        return set()
-    return set(run("lxc-ls", "-P", str(installation.nodes_dir), "--running", "-1").split())
+    listed = (run(*place.before, "lxc-ls", "-P", place.nodes_dir, "--running", "-1") for place in places(installation))
+    return {name for names in listed for name in names.split()}
 
 
 def links(installation: Installation) -> set[str]:
-    """Bridges and interfaces of the instance."""
-    found = {link["ifname"] for link in json.loads(run("ip", "-json", "link", "show"))}
+    """Bridges and interfaces of the instance. Those of one cluster have the same names on all hosts."""
+    befores = [(), *(host.attach() for host in installation.rack)]
+    listed = [json.loads(run(*before, "ip", "-json", "link", "show")) for before in befores]
+    found = {link["ifname"] for links in listed for link in links}
     return {name for name in found if name.startswith(f"{installation.prefix}-")}
 
 
@@ -77,9 +103,15 @@ def processes(installation: Installation) -> list[str]:
 
 def in_node(installation: Installation, container: str, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command inside a node."""
-    attach = ("lxc-attach", "-P", str(installation.nodes_dir), "-n", container, "--clear-env", "--")
+    place = place_of(installation, container)
+    attach = ("lxc-attach", "-P", place.nodes_dir, "-n", container, "--clear-env", "--")
     return subprocess.run(
-        (*attach, *command), capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
+        (*place.before, *attach, *command),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
     )
 
 

@@ -22,30 +22,8 @@ class Racked:
     rack: Rack
 
     def add(self, hosts: Iterable[RackHost]) -> None:
-        """Add hosts, all at the same time, as an operator does with a client each."""
-        clients = [self._add(host) for host in hosts]
-        for client, said in [(client, client.communicate(timeout=PREPARE_TIMEOUT_S)[0]) for client in clients]:
-            assert client.returncode == 0, said
-
-    def _add(self, host: RackHost) -> subprocess.Popen[str]:
-        command = (
-            str(BIN / "carina"),
-            "host",
-            "add",
-            host.name,
-            f"--address={host.address}",
-            "--zone",
-            f"row-{host.name}",
-        )
-        keys = (f"--identity={host.identity}", f"--host-key={host.host_key}")
-        return subprocess.Popen(
-            (*command, *keys),
-            env=self.installation.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        """Add hosts to the installation."""
+        add_hosts(self.installation, hosts)
 
     def host(self, name: str) -> Json:
         """Return a host as the API shows it."""
@@ -73,6 +51,26 @@ class Racked:
         return containers + traces.get("link", [])
 
 
+def add_hosts(installation: Installation, hosts: Iterable[RackHost]) -> None:
+    """Add hosts, all at the same time, as an operator does with a client each."""
+    clients = [_add(installation, host) for host in hosts]
+    for client, said in [(client, client.communicate(timeout=PREPARE_TIMEOUT_S)[0]) for client in clients]:
+        assert client.returncode == 0, said
+
+
+def _add(installation: Installation, host: RackHost) -> subprocess.Popen[str]:
+    place = (f"--address={host.address}", f"--zone=row-{host.name}")
+    keys = (f"--identity={host.identity}", f"--host-key={host.host_key}")
+    return subprocess.Popen(
+        (str(BIN / "carina"), "host", "add", host.name, *place, *keys),
+        env=installation.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 def failed(operation: Json) -> str:
     """Return why an operation failed; it has to have."""
     assert operation["state"] == "failed", describe(operation)
@@ -86,5 +84,6 @@ async def racked(count: int, spare: int = 0) -> AsyncIterator[Racked]:
         await installation.up()
         installation.carina("host", "cordon", "local")
         both = Racked(installation, made)
+        installation.rack = made
         await asyncio.to_thread(both.add, made.hosts[:count])
         yield both

@@ -15,10 +15,13 @@ UIDS_PER_NODE = 65536
 
 
 class ProcessSampler:
-    """Samples, as fast as it can, the processes of an instance: the service, all that it starts, and its nodes'."""
+    """Samples, as fast as it can, the processes of an instance: the service, all that it starts, and its nodes'.
+
+    Of the hosts of a rack all processes are sampled.
+    """
 
     def __init__(self, installation: Installation) -> None:
-        self._service = installation.service_pid()
+        self._ancestors = {installation.service_pid(), *(host.init for host in installation.rack or ())}
         claim = json.loads(claim_file(installation).read_text())
         self._uids = range(claim["uid_first"], claim["uid_first"] + claim["uid_ranges"] * UIDS_PER_NODE)
         self._own = {os.getpid(), os.getppid()}
@@ -52,7 +55,7 @@ class ProcessSampler:
 
     def _processes(self) -> list[int]:
         parents: dict[int, int] = {}
-        chosen = {self._service}
+        chosen = set(self._ancestors)
         for entry in (path.name for path in Path("/proc").iterdir()):
             if entry.isdecimal() and int(entry) not in self._own:
                 try:

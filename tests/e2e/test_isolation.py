@@ -1,7 +1,8 @@
-"""Clusters of each kind at once: none waits for another, and none can reach another's nodes or the host."""
+"""Clusters of each kind at once: none waits for another, and none can reach another's nodes or a host."""
 
 import asyncio
 import http.server
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
@@ -17,23 +18,29 @@ from domain.allocation import gateway
 
 
 @pytest.fixture(scope="module")
-async def trio(carina: Installation) -> AsyncIterator[list[Json]]:
+async def trio(everywhere: Installation) -> AsyncIterator[list[Json]]:
     """Two Swarms and a Kubernetes with two nodes each, created at once; with them the operations that created them."""
     kinds = {"east": "swarm", "west": "swarm", "north": "kubernetes"}
-    made = [carina.create(name, 2, kind=kind) for name, kind in kinds.items()]
-    operations = await asyncio.gather(*(carina.succeeded(operation) for _, operation in made))
-    clusters = [carina.cluster(cluster["id"]) for cluster, _ in made]
+    made = [everywhere.create(name, 2, kind=kind) for name, kind in kinds.items()]
+    operations = await asyncio.gather(*(everywhere.succeeded(operation) for _, operation in made))
+    clusters = [everywhere.cluster(cluster["id"]) for cluster, _ in made]
     yield [cluster | {"operation": each} for cluster, each in zip(clusters, operations, strict=True)]
-    await asyncio.gather(*(carina.deleted(cluster["id"]) for cluster in clusters))
+    await asyncio.gather(*(everywhere.deleted(cluster["id"]) for cluster in clusters))
 
 
 @pytest.fixture
-def host_port() -> Iterator[int]:
-    """The port of a service that listens on all of the host's addresses."""
+def services(everywhere: Installation, trio: list[Json]) -> Iterator[list[tuple[str, int]]]:
+    """Addresses and ports at which nodes could meet services of hosts, which listen on all that these have."""
+    gateways = [gateway(cluster["subnet"]) for cluster in trio]
     with http.server.HTTPServer(("0.0.0.0", 0), http.server.SimpleHTTPRequestHandler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        yield server.server_port
+        found = [(address, server.server_port) for address in gateways]
+        if everywhere.rack:
+            ssh = everywhere.rack[0].port
+            found = [(address, ssh) for address in (*gateways, *(host.address for host in everywhere.rack))]
+            found.append((everywhere.rack.address, server.server_port))
+        yield found
         server.shutdown()
         thread.join()
 
@@ -70,45 +77,51 @@ async def test_creates_run_side_by_side(trio: list[Json]) -> None:
     _assert_overlap(_seconds([west]), _seconds([north]))
 
 
-async def test_a_node_reaches_its_own_cluster_only(carina: Installation, trio: list[Json]) -> None:
+async def test_a_node_reaches_its_own_cluster_only(everywhere: Installation, trio: list[Json]) -> None:
     ports = {"swarm": swarm.PORT, "kubernetes": kube.PORT}
 
     async def check(own: Json, other: Json) -> None:
-        asker = carina.nodes(own["id"])[1]["container"]
-        api, second = (node["address"] for node in carina.nodes(other["id"]))
+        asker = everywhere.nodes(own["id"])[1]["container"]
+        api, second = (node["address"] for node in everywhere.nodes(other["id"]))
         reached = await asyncio.gather(
-            _connects(carina, asker, api, ports[other["cluster_type"]["coe"]]),
-            _pings(carina, asker, api),
-            _pings(carina, asker, second),
+            _connects(everywhere, asker, api, ports[other["cluster_type"]["coe"]]),
+            _pings(everywhere, asker, api),
+            _pings(everywhere, asker, second),
         )
         assert reached == [own is other] * 3, f"{own['name']} to {other['name']}"
 
     await asyncio.gather(*(check(own, other) for own, other in product(trio, trio)))
 
 
-async def test_a_node_reaches_no_service_of_the_host(carina: Installation, trio: list[Json], host_port: int) -> None:
-    gateways = [gateway(cluster["subnet"]) for cluster in trio]
+async def test_a_node_reaches_no_service_of_a_host(
+    everywhere: Installation, trio: list[Json], services: list[tuple[str, int]]
+) -> None:
+    async def check(own: Json, node: Json) -> None:
+        inside = node["container"]
+        assert await _pings(everywhere, inside, gateway(own["subnet"])), "the way to the host is there"
+        asked = (_connects(everywhere, inside, address, port) for address, port in services)
+        reached = dict(zip(services, await asyncio.gather(*asked), strict=True))
+        assert not any(reached.values()), f"{node['name']} reaches {reached}"
 
-    async def check(own: Json) -> None:
-        inside = carina.nodes(own["id"])[0]["container"]
-        assert await _pings(carina, inside, gateway(own["subnet"])), "the way to the host is there"
-        assert not any(await asyncio.gather(*(_connects(carina, inside, each, host_port) for each in gateways)))
-
-    await asyncio.gather(*(check(cluster) for cluster in trio))
-    for address in gateways:
-        with_host = await asyncio.open_connection(address, host_port)
-        with_host[1].close()
-        await with_host[1].wait_closed()
+    await asyncio.gather(*(check(cluster, node) for cluster in trio for node in everywhere.nodes(cluster["id"])))
+    for address, port in services:
+        assert _is_open(everywhere, address, port), "there is something to reach"
 
 
-async def test_a_container_reaches_neither_another_clusters_nodes_nor_the_host(
-    carina: Installation, trio: list[Json], host_port: int
+def _is_open(installation: Installation, address: str, port: int) -> bool:
+    """Whether a host, or this machine, reaches the port."""
+    ask = ("bash", "-c", f": < /dev/tcp/{address}/{port}")
+    befores = [(), *(host.attach() for host in installation.rack or ())]
+    return any(subprocess.run((*before, *ask), check=False, capture_output=True).returncode == 0 for before in befores)
+
+
+async def test_a_container_reaches_neither_another_clusters_nodes_nor_a_host(
+    everywhere: Installation, trio: list[Json], services: list[tuple[str, int]]
 ) -> None:
     """Of containers, packets may carry addresses that are not their nodes'."""
     east, _, north = trio
-    strangers = [(carina.nodes(east["id"])[0]["address"], swarm.PORT)]
-    strangers += [(gateway(cluster["subnet"]), host_port) for cluster in (north, east)]
-    with kube.kube_of(carina, north) as people:
+    strangers = [(everywhere.nodes(east["id"])[0]["address"], swarm.PORT), *services]
+    with kube.kube_of(everywhere, north) as people:
         first, second = people.addresses
         targets = " ".join(f"{address}:{port}" for address, port in [(first, kube.PORT), *strangers])
         ask = "nc -w 2 ${t%:*} ${t#*:} < /dev/null 2> /dev/null && echo open $t"

@@ -1,9 +1,10 @@
 """kill -9 at every boundary of every step: each change is completed after a restart, exactly once.
 
-There are four stories, each in an installation of its own: the worker is killed, the whole service is, and the
-Temporal server is, while Swarms are changed, and the whole service once more while Kubernetes clusters are. They run at
-the same time, since they mostly wait for Temporal to notice. In each, a process is killed right before each step of
-each operation, right after it, and, where a step is long, in its midst.
+There are five stories, each in an installation of its own: the worker is killed, the whole service is, and the
+Temporal server is, while Swarms are changed, and the whole service twice more: while Kubernetes clusters are, and while
+Swarms are whose nodes are on other hosts, reached over SSH. The first three run at the same time, since they mostly
+wait for Temporal to notice. In each, a process is killed right before each step of each operation, right after it, and,
+where a step is long, in its midst.
 """
 
 import asyncio
@@ -20,10 +21,12 @@ from faulty_service import AFTER, BEFORE, DURING, DURING_S
 from image_archives_help import busybox_image, docker_archive
 from installation import POLL_S, Installation, installed
 from processes import Processes, processes_of, start_parts, start_whole
+from racked import add_hosts
 from records import NOTHING, held_by
 from whole import assert_whole
 
 from domain.clusters import COE_KUBERNETES, COE_SWARM
+from tests.rack.racks import rack
 
 WORKFLOWS = {
     "create": "CreateCluster",
@@ -179,12 +182,23 @@ class Story:
         await assert_whole(self.installation, cluster_id, 1)
 
 
+async def start_racked(installation: Installation, processes: Processes) -> None:
+    """Start the all-in-one service with nodes on hosts of a rack alone."""
+    await start_whole(installation, processes)
+    installation.carina("host", "cordon", "local")
+    await asyncio.to_thread(add_hosts, installation, installation.rack or ())
+
+
 STARTS = {
     "worker": ("self", COE_SWARM, start_parts, ("worker", "temporal")),
     "service": ("self", COE_SWARM, start_whole, ("up",)),
     "temporal": ("temporal", COE_SWARM, start_whole, ("up",)),
     "service-kubernetes": ("self", COE_KUBERNETES, start_whole, ("up",)),
+    "service-rack": ("self", COE_SWARM, start_racked, ("up",)),
 }
+TOGETHER = ("worker", "service", "temporal")
+"""More than these at once, all of them killed all the time, are too much for a small machine."""
+RACK_HOSTS = 2
 
 
 @pytest.fixture(scope="module")
@@ -195,12 +209,13 @@ async def stories() -> AsyncIterator[dict[str, Story]]:
         told: dict[str, Story] = {}
         tasks: list[asyncio.Task[None]] = []
         for name, (victim, kind, start, parts) in STARTS.items():
+            made = stack.enter_context(rack(RACK_HOSTS)) if start is start_racked else None
             installation = stack.enter_context(installed())
+            installation.rack = made
             story = Story(victim, kind, installation, stack.enter_context(processes_of(installation)), parts)
             story.outcomes = {outcome: loop.create_future() for outcome in (*WORKFLOWS, ITS_OWN_END)}
             told[name] = story
-            # A Kubernetes cluster beside three Swarms that are killed all the time is too much for a small machine.
-            before = list(tasks) if kind == COE_KUBERNETES else []
+            before = [] if name in TOGETHER else list(tasks)
             tasks.append(asyncio.create_task(_tell_after(before, story, start), name=name))
         try:
             yield told

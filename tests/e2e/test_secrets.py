@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from credentials import credentials
 from installation import Installation, Json
+from machine import place_of, places
 from needles import Needle, needles_of, private_keys
 from people import KINDS
 from records import rows
@@ -42,34 +43,34 @@ class Lived:
 
 
 @pytest.fixture(scope="module")
-async def lived(carina: Installation) -> AsyncIterator[Lived]:
+async def lived(everywhere: Installation) -> AsyncIterator[Lived]:
     async def live(kind: str) -> Json:
-        cluster = await carina.active(f"secretive-{kind}", 2, kind=kind)
-        await carina.succeeded(carina.resize(cluster["id"], 3))
-        await carina.succeeded(carina.resize(cluster["id"], 2))
+        cluster = await everywhere.active(f"secretive-{kind}", 2, kind=kind)
+        await everywhere.succeeded(everywhere.resize(cluster["id"], 3))
+        await everywhere.succeeded(everywhere.resize(cluster["id"], 2))
         return cluster
 
-    carina.add_release()
-    with ProcessSampler(carina) as sampler:
+    everywhere.add_release()
+    with ProcessSampler(everywhere) as sampler:
         made = await asyncio.gather(*(live(kind) for kind in KINDS))
-        persons = [credentials(carina, cluster["id"]) for cluster in made]
+        persons = [credentials(everywhere, cluster["id"]) for cluster in made]
         samples = await asyncio.to_thread(sampler.stop)
     clusters = dict(zip(KINDS, made, strict=True))
     secrets = {
-        "the vault's key": (carina.home / "vault.key").read_bytes().strip(),
-        "the administrator's token": carina.token.encode(),
-        **_join_tokens(carina, clusters["swarm"]),
+        "the vault's key": (everywhere.home / "vault.key").read_bytes().strip(),
+        "the administrator's token": everywhere.token.encode(),
+        **_join_tokens(everywhere, clusters["swarm"]),
     }
     for (kind, cluster), person in zip(clusters.items(), persons, strict=True):
-        secrets |= {f"the {kind} cluster's {name}": value for name, value in _kept(carina, cluster).items()}
+        secrets |= {f"the {kind} cluster's {name}": value for name, value in _kept(everywhere, cluster).items()}
         secrets |= _keys_in(person, "a person's", 1 if kind == "swarm" else 2)
-        for node in carina.nodes(cluster["id"]):
-            secrets |= _keys_in(_settings(carina, node), node["name"], KEYS_ON_NODES[kind][node["role"]])
+        for node in everywhere.nodes(cluster["id"]):
+            secrets |= _keys_in(_settings(everywhere, node), node["name"], KEYS_ON_NODES[kind][node["role"]])
     needles = {needle.value: needle for name, value in secrets.items() for needle in needles_of(name, value)}
-    containers = {kind: carina.nodes(cluster["id"])[0]["container"] for kind, cluster in clusters.items()}
+    containers = {kind: everywhere.nodes(cluster["id"])[0]["container"] for kind, cluster in clusters.items()}
     key = secrets[f"the kubernetes cluster's {AUTHORITY}'s key"]
     yield Lived(clusters, containers, samples, key, list(needles.values()))
-    await asyncio.gather(*(carina.deleted(cluster["id"]) for cluster in made))
+    await asyncio.gather(*(everywhere.deleted(cluster["id"]) for cluster in made))
 
 
 def _kept(carina: Installation, cluster: Json) -> dict[str, bytes]:
@@ -93,7 +94,7 @@ def _join_tokens(carina: Installation, cluster: Json) -> dict[str, bytes]:
 
 def _settings(carina: Installation, node: Json) -> Path:
     """Where Carina put a node's settings and keys."""
-    etc = carina.nodes_dir / node["container"] / "rootfs/etc"
+    etc = place_of(carina, node["container"]).seen / node["container"] / "rootfs/etc"
     return etc / "kubernetes" if (etc / "kubernetes").exists() else etc / "docker"
 
 
@@ -114,8 +115,8 @@ def _assert_clean(lived: Lived, where: str, haystack: bytes, *, known: bytes) ->
     assert not found, f"{where} holds {', '.join(found)}"
 
 
-async def test_no_history_holds_a_secret(carina: Installation, lived: Lived) -> None:
-    client = await temporal(carina)
+async def test_no_history_holds_a_secret(everywhere: Installation, lived: Lived) -> None:
+    client = await temporal(everywhere)
     seen = dict.fromkeys(lived.clusters, 0)
     async for workflow in client.list_workflows():
         history = await client.get_workflow_handle(workflow.id, run_id=workflow.run_id).fetch_history()
@@ -128,13 +129,13 @@ async def test_no_history_holds_a_secret(carina: Installation, lived: Lived) -> 
     assert min(seen.values()) >= 4, "create, overlay, grow and shrink"
 
 
-async def test_no_file_of_the_home_holds_a_secret_in_the_clear(carina: Installation, lived: Lived) -> None:
+async def test_no_file_of_the_home_holds_a_secret_in_the_clear(everywhere: Installation, lived: Lived) -> None:
     """Databases with their write-ahead logs, Carina's and Temporal's, and all logs, byte by byte.
 
     Left out are the host's pool, which has the nodes, and releases, which are others' binaries of a known digest.
     """
-    places = {"host", "releases"}
-    files = {path.name: path for path in carina.home.rglob("*") if path.is_file() and not places & {*path.parts}}
+    left_out = {"host", "releases"}
+    files = {path.name: path for path in everywhere.home.rglob("*") if path.is_file() and not left_out & {*path.parts}}
     assert {"carina.db", "temporal.db", "carinad.log", "temporal.log", "vault.key", "admin-token"} <= files.keys()
     for opener in ("vault.key", "admin-token"):
         files.pop(opener)
@@ -148,16 +149,16 @@ async def test_no_file_of_the_home_holds_a_secret_in_the_clear(carina: Installat
         _assert_clean(lived, name, content, known=b"")
 
 
-async def test_no_column_holds_a_secret_in_the_clear(carina: Installation, lived: Lived) -> None:
-    tables = [name for (name,) in rows(carina, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+async def test_no_column_holds_a_secret_in_the_clear(everywhere: Installation, lived: Lived) -> None:
+    tables = [name for (name,) in rows(everywhere, "SELECT name FROM sqlite_master WHERE type = 'table'")]
     assert {"clusters", "nodes", "operations", "secrets", "steps"} <= set(tables)
-    values = [value for table in tables for row in rows(carina, f'SELECT * FROM "{table}"') for value in row]  # noqa: S608 - the table's own name
+    values = [value for table in tables for row in rows(everywhere, f'SELECT * FROM "{table}"') for value in row]  # noqa: S608 - the table's own name
     dump = b"\n".join(value if isinstance(value, bytes) else str(value).encode() for value in values)
     for container in lived.containers.values():
         assert container.encode() in dump, "the search is blind"
     _assert_clean(lived, "the database", dump, known=b"")
     for kind, names in {"swarm": {AUTHORITY, CLIENT}, "kubernetes": {AUTHORITY, CLIENT, KEYS}}.items():
-        sealed = rows(carina, "SELECT name, sealed FROM secrets WHERE cluster_id = ?", lived.clusters[kind]["id"])
+        sealed = rows(everywhere, "SELECT name, sealed FROM secrets WHERE cluster_id = ?", lived.clusters[kind]["id"])
         assert {name for name, _ in sealed} == names, "people's credentials are not kept"
         assert not any(b"PRIVATE KEY" in value for _, value in sealed)
 
@@ -169,8 +170,8 @@ async def test_no_command_line_or_environment_holds_a_secret(lived: Lived) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_log_of_a_node_holds_no_secret(carina: Installation, lived: Lived, kind: str) -> None:
-    directory = carina.nodes_dir / lived.containers[kind]
+async def test_the_log_of_a_node_holds_no_secret(everywhere: Installation, lived: Lived, kind: str) -> None:
+    directory = place_of(everywhere, lived.containers[kind]).seen / lived.containers[kind]
     logs = [path for pattern in ("journal/**/*", "pods/**/*") for path in directory.glob(f"rootfs/var/log/{pattern}")]
     journal = b"".join(path.read_bytes() for path in logs if path.is_file())
     text = (directory / "config").read_bytes() + (directory / "stamp.json").read_bytes() + journal
@@ -178,20 +179,34 @@ async def test_the_log_of_a_node_holds_no_secret(carina: Installation, lived: Li
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_others_may_read_in_a_node_is_no_secret(carina: Installation, lived: Lived, kind: str) -> None:
-    for node in carina.nodes(lived.clusters[kind]["id"]):
-        files = [path for path in _settings(carina, node).rglob("*") if path.is_file()]
+async def test_what_others_may_read_in_a_node_is_no_secret(everywhere: Installation, lived: Lived, kind: str) -> None:
+    for node in everywhere.nodes(lived.clusters[kind]["id"]):
+        files = [path for path in _settings(everywhere, node).rglob("*") if path.is_file()]
         readable = [path for path in files if path.stat().st_mode & 0o077]
         assert 0 < len(readable) < len(files)
         for path in readable:
             _assert_clean(lived, f"{path.name} of {node['name']}", path.read_bytes(), known=b"")
 
 
-async def test_what_opens_the_instance_is_for_root_alone(carina: Installation) -> None:
+async def test_no_file_of_a_host_holds_a_secret_beside_those_of_its_nodes(
+    everywhere: Installation, lived: Lived
+) -> None:
+    """Of a host of a rack, which is a machine by itself, also what scripts and logs may have left anywhere."""
+    folders = [place.seen.parents[1] for place in places(everywhere)]
+    folders += [host.disk / path for host in everywhere.rack or () for path in ("tmp", "var/tmp", "var/log", "root")]
+    pools = {"pool", "pool.img"}
+    files = [path for folder in folders for path in folder.rglob("*") if not pools & {*path.relative_to(folder).parts}]
+    contents = {path: path.read_bytes() for path in files if path.is_file() and not path.is_symlink()}
+    assert len([path for path in contents if path.name == "boot.sh"]) == len(places(everywhere))
+    for path, content in contents.items():
+        _assert_clean(lived, str(path), content, known=b"")
+
+
+async def test_what_opens_the_instance_is_for_root_alone(everywhere: Installation) -> None:
     for name in ("admin-token", "vault.key"):
-        assert (carina.home / name).stat().st_mode & 0o777 == 0o600
-    assert (carina.home / "log").stat().st_mode & 0o777 == 0o700
-    assert (carina.home / "carina.db").stat().st_uid == 0
+        assert (everywhere.home / name).stat().st_mode & 0o777 == 0o600
+    assert (everywhere.home / "log").stat().st_mode & 0o777 == 0o700
+    assert (everywhere.home / "carina.db").stat().st_uid == 0
 
 
 async def test_the_search_finds_a_planted_secret(lived: Lived) -> None:

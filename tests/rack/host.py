@@ -83,6 +83,16 @@ class RackHost:
         return run("lxc-info", "-P", str(self.place.parent), "-n", self.place.name, "-s", "-H").strip() != "STOPPED"
 
     @property
+    def init(self) -> int:
+        """The process id, on the test machine, of its init; it has to be on."""
+        return int(run("lxc-info", "-P", str(self.place.parent), "-n", self.place.name, "-p", "-H"))
+
+    @property
+    def disk(self) -> Path:
+        """Its file system with all that is mounted there, as the test machine can read it; it has to be on."""
+        return Path(f"/proc/{self.init}/root")
+
+    @property
     def answers(self) -> bool:
         """Whether its sshd greets who connects from the test machine."""
         try:
