@@ -55,6 +55,52 @@ async def test_a_grow_goes_on_when_a_cable_is_plugged_in_again(bed: Racked) -> N
     await carina.deleted(cluster["id"])
 
 
+async def test_a_grow_is_undone_when_the_host_of_its_new_node_dies(bed: Racked) -> None:
+    carina = bed.installation
+    cluster = await carina.active("grows", 2)
+    grow = carina.resize(cluster["id"], 3)
+    victim = await _host_at_work(bed, grow)
+    assert victim.name not in bed.spread(cluster)[:2]
+    victim.power_off()
+    operation = await carina.ended(grow, PATIENCE_S)
+    assert operation["state"] == "failed", describe(operation)
+    assert victim.name in operation["error"]["detail"]
+    after = carina.cluster(cluster["id"])
+    assert (after["status"], after["node_count"], after["error"]) == ("active", 2, None)
+    with people_of(carina, cluster) as people:
+        assert [state for _, state in people.members()] == ["ready"] * 2
+    await _returns_clean(bed, victim, "grows")
+    await until(lambda: bed.host(victim.name)["unreachable"] is None, 60, "it takes nodes again")
+    await carina.succeeded(carina.resize(cluster["id"], 3))
+    assert victim.name in bed.spread(cluster)
+    await carina.deleted(cluster["id"])
+
+
+async def test_a_drain_of_a_host_that_dies_loses_no_node_and_is_done_when_it_returns(bed: Racked) -> None:
+    carina = bed.installation
+    cluster = await carina.active("drained", 3)
+    victim = bed.machine(carina.nodes(cluster["id"])[2]["host"])
+    drain = carina.accepted("POST", f"/hosts/{bed.host(victim.name)['id']}/tasks", {"type": "drain"})[1]
+    await until(lambda: carina.cluster(cluster["id"])["operation_id"] is not None, 60, "its node is being moved")
+    await _host_at_work(bed, carina.cluster(cluster["id"])["operation_id"])
+    victim.power_off()
+    operation = await carina.ended(drain, PATIENCE_S)
+    assert operation["state"] == "failed", describe(operation)
+    assert victim.name in operation["error"]["detail"]
+    after = carina.cluster(cluster["id"])
+    assert (after["status"], after["node_count"], after["error"]) == ("active", 3, None)
+    victim.power_on()
+    await until(lambda: bed.host(victim.name)["unreachable"] is None, 90, "it answers again")
+    again = await bed.task(victim.name, "drain")
+    assert again["state"] == "succeeded", describe(again)
+    assert victim.name not in bed.spread(cluster)
+    await sweep_until(carina, lambda: bed.left_on(victim, "drained") == [])
+    with people_of(carina, cluster) as people:
+        await until(lambda: [state for _, state in people.members()] == ["ready"] * 3, 90, "three nodes are ready")
+    carina.carina("host", "uncordon", victim.name)
+    await carina.deleted(cluster["id"])
+
+
 async def test_nodes_come_back_on_a_host_that_does_not_bring_them_back_by_itself(bed: Racked) -> None:
     carina = bed.installation
     cluster = await carina.active("back", 3)
