@@ -1,6 +1,6 @@
 """What activities read: clusters' and nodes' records, joined with what their hosts say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlmodel import Session, col, select
 
@@ -27,7 +27,7 @@ def nodes_facts(session: Session, instance: Instance, cluster_id: str) -> list[N
     if not rows:
         return []
     cluster = any_cluster(session, cluster_id)
-    hosts = all_hosts(session)
+    hosts = _hosts_of(session, rows)
     return [node_of_row(instance, cluster, row, hosts) for row in rows]
 
 
@@ -36,7 +36,7 @@ def node_facts(session: Session, instance: Instance, node_id: str) -> NodeFacts:
     row = session.get(NodeRow, node_id)
     if row is None:
         raise NotFound(f"There is no node {node_id}.")
-    return node_of_row(instance, any_cluster(session, row.cluster_id), row, all_hosts(session))
+    return node_of_row(instance, any_cluster(session, row.cluster_id), row, _hosts_of(session, [row]))
 
 
 def clusters_on_host(session: Session, instance: Instance, host_id: str) -> list[ClusterFacts]:
@@ -53,6 +53,12 @@ def clusters_on_host(session: Session, instance: Instance, host_id: str) -> list
 def all_hosts(session: Session) -> Mapping[str, Host]:
     """Return all hosts by id."""
     return {row.id: host_from_row(row) for row in session.exec(select(HostRow).order_by(col(HostRow.name)))}
+
+
+def _hosts_of(session: Session, nodes: Sequence[NodeRow]) -> Mapping[str, Host]:
+    """Return the hosts of nodes by id. A fleet has many more, and steps read this all the time."""
+    ids = {node.host_id for node in nodes}
+    return {row.id: host_from_row(row) for row in session.exec(select(HostRow).where(col(HostRow.id).in_(ids)))}
 
 
 def cluster_of_row(instance: Instance, row: ClusterRow) -> ClusterFacts:
