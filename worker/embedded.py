@@ -123,6 +123,14 @@ async def serve(
         log.info("service.stopping")
 
 
+KEEP_ALIVE_S = 75
+"""How long a connection without a request is kept: longer than clients do (httpx 5 s, most others less than a minute).
+
+One that the server ends first may be taken for a request at that very moment, of which the client can't tell whether it
+was heard.
+"""
+
+
 class _Server(uvicorn.Server):
     """Leaves signals to `_until_asked`, which has more than the API to stop, and ends what waits for a change."""
 
@@ -152,6 +160,7 @@ def _server(service: Service, client: Client) -> _Server:
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=3,
+            timeout_keep_alive=KEEP_ALIVE_S,
             server_header=False,
         ),
         app.state.parts.waits,
