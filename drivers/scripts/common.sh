@@ -6,6 +6,9 @@ umask 022
 # Exit statuses that mean something to the driver. 28 is ENOSPC.
 DISK_FULL=28 STRANGER=65 NO_IMAGE=66 NOT_STARTED=67 DOCKER_SILENT=68 NO_POOL=69 NO_UIDS=70 BUSY=71
 
+# How long lxc-start may take, in seconds. It takes a fraction of one.
+START_S=20
+
 fail() { # status, message
     [[ ! -d ${pool:-} ]] || pool_has_room || exit $DISK_FULL
     printf '%s\n' "$2" >&2
@@ -97,21 +100,26 @@ hold_nothing() {
     done
 }
 
-# Start a container, with what this host, as it is now, has for it added to its config. When its engine is ready, docker.service or, on Kubernetes, containerd.service touches a file.
+# Start a container, with what this host, as it is now, has for it added to its config. When its engine is ready,
+# docker.service or, on Kubernetes, containerd.service touches a file.
 start_container() { # lxcpath, name, rootfs
-    local dir=$1/$2
+    local dir=$1/$2 status=0
     rm -f "$3/var/lib/carina/ready" "$dir/log"
     {
         printf '%s\n' "$(<"$dir/config")"
         profile_config "$dir" "$2" || fail $NOT_STARTED "its AppArmor profile was not loaded"
         limits_config "$dir"
     } >"$dir/config.host"
-    if ! (
+    (
         hold_nothing
-        exec lxc-start -P "$1" -n "$2" -f "$dir/config.host" -d -o "$dir/log" -l ERROR </dev/null >/dev/null 2>&1
-    ); then
-        fail $NOT_STARTED "$(tail -c 1500 "$dir/log" 2>/dev/null)"
-    fi
+        exec timeout --foreground --kill-after 5 $START_S \
+            lxc-start -P "$1" -n "$2" -f "$dir/config.host" -d -o "$dir/log" -l ERROR </dev/null >/dev/null 2>&1
+    ) || status=$?
+    case $status in
+        0) ;;
+        124 | 137) fail $NOT_STARTED "lxc-start did not come back within $START_S s; the container's log: $dir/log" ;;
+        *) fail $NOT_STARTED "$(tail -c 1500 "$dir/log" 2>/dev/null)" ;;
+    esac
 }
 
 await_ready() { # lxcpath, name, rootfs, timeout_ms

@@ -83,7 +83,7 @@ ENSURE_CUTS = (
     "tar --extract --touch",
     'mv -T "$new" "$dir"',
     'start_container "$nodes" "$container"',
-    "exec lxc-start -P",
+    "exec timeout --foreground",
     'await_ready "$nodes" "$container"',
 )
 

@@ -1,4 +1,4 @@
-"""A node with a size on a host that is a machine of its own, reached over SSH: measured, limited, and shown to it."""
+"""Nodes on a host that is a machine of its own, reached over SSH: their sizes, and what goes wrong there."""
 
 import shlex
 from collections.abc import AsyncIterator
@@ -9,6 +9,7 @@ from realhost import RealHost
 
 from domain.allocation import node_address, uid_base
 from domain.clusters import SWARM
+from domain.errors import DiskFull, NodeNotStarted
 from domain.hosts import CAP_LIMITS, CAP_LXCFS, CAP_QUOTA, Host, HostState, Login
 from domain.instance import Instance
 from domain.nodes import NodePlan, NodeRole, Segment, Stamp
@@ -86,5 +87,37 @@ async def test_a_node_on_another_machine_sees_and_keeps_to_its_size(place: Place
     assert "quota" in place.inside("head -c 400M /dev/urandom > /fill", check=False)
     assert "Killed" in place.inside("head -c 1500M /dev/zero | tail -c 1500M > /dev/null; exit 0", check=False)
     assert "Server Version" in place.inside("docker info")
+    await nodes.remove(place.plan.host, place.plan.container)
+    assert await nodes.found(place.plan.host) == ()
+
+
+async def test_an_lxc_start_that_hangs_is_ended_and_told(place: Place) -> None:
+    nodes = LxcNodes(place.shells, ready_timeout_s=90)
+    hangs = "/usr/local/bin/lxc-start"
+    place.machine.run(f"printf '#!/bin/sh\nexec sleep 600\n' > {hangs}; chmod 0755 {hangs}")
+    try:
+        with pytest.raises(NodeNotStarted, match="lxc-start did not come back within 20 s"):
+            await nodes.ensure(place.plan, [])
+    finally:
+        place.machine.run(f"rm {hangs}")
+    assert place.machine.run("pgrep --exact sleep", check=False) == "", "nothing of it stays"
+    [half] = await nodes.found(place.plan.host)
+    assert not half.running
+    await nodes.ensure(place.plan, [])
+    assert "Server Version" in place.inside("docker info")
+    await nodes.remove(place.plan.host, place.plan.container)
+
+
+async def test_a_full_pool_is_told_and_leaves_the_host_as_it_was(place: Place) -> None:
+    nodes = LxcNodes(place.shells, ready_timeout_s=90)
+    filling = f"{ROOT}/pool/filling"
+    free = f"$(($(stat --file-system --format='%a*%S' {ROOT}/pool) - 256 * 1024 * 1024))"
+    place.machine.run(f"fallocate --length {free} {filling}; head -c 1G /dev/urandom >> {filling} || true")
+    try:
+        with pytest.raises(DiskFull):
+            await nodes.ensure(place.plan, [])
+    finally:
+        place.machine.run(f"rm {filling}; sync")
+    await nodes.ensure(place.plan, [])
     await nodes.remove(place.plan.host, place.plan.container)
     assert await nodes.found(place.plan.host) == ()
