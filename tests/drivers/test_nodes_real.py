@@ -195,7 +195,9 @@ async def test_uids_that_are_not_claimed_are_refused(plan: NodePlan) -> None:
 
 async def test_a_docker_that_never_gets_ready_is_told_with_its_journal(plan: NodePlan) -> None:
     with pytest.raises(DockerSilent, match="unable to configure the Docker daemon"):
-        await LxcNodes(ready_timeout_s=3).ensure(plan, [NodeFile("/etc/docker/daemon.json", b"{ nonsense")])
+        await LxcNodes(ready_timeout_s=READY_TIMEOUT_S / 10).ensure(
+            plan, [NodeFile("/etc/docker/daemon.json", b"{ nonsense")]
+        )
 
 
 async def test_a_full_pool_is_told_as_such(node_image: str) -> None:

@@ -12,6 +12,7 @@ import pytest_asyncio
 from conftest import RealHost
 from docker.errors import APIError
 from docker_nodes import DockerNodes, docker_nodes, until
+from realhost import READY_TIMEOUT_S
 from requests import RequestException
 
 from domain.errors import DockerSilent, OverlayFailed, OverlayUnreachable, SwarmFailed
@@ -80,7 +81,7 @@ def containers(engines: Engines, nodes: DockerNodes) -> list[str]:
 
 def assert_no_containers(engines: Engines, nodes: DockerNodes) -> None:
     """Probes go by themselves, a moment after a proof."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + READY_TIMEOUT_S / 6
     while left := containers(engines, nodes):
         assert time.monotonic() < until, f"containers are left: {left}"
         time.sleep(0.02)
