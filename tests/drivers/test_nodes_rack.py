@@ -111,13 +111,15 @@ async def test_an_lxc_start_that_hangs_is_ended_and_told(place: Place) -> None:
 async def test_a_full_pool_is_told_and_leaves_the_host_as_it_was(place: Place) -> None:
     nodes = LxcNodes(place.shells, ready_timeout_s=90)
     filling = f"{ROOT}/pool/filling"
+    place.machine.run(f"btrfs subvolume sync {ROOT}/pool")  # what went before gives its room back a moment later
     free = f"$(($(stat --file-system --format='%a*%S' {ROOT}/pool) - 256 * 1024 * 1024))"
-    place.machine.run(f"fallocate --length {free} {filling}; head -c 1G /dev/urandom >> {filling} || true")
+    place.machine.run(f"fallocate --length {free} {filling}; head -c 1G /dev/urandom >> {filling} || sync")
     try:
         with pytest.raises(DiskFull):
             await nodes.ensure(place.plan, [])
     finally:
         place.machine.run(f"rm {filling}; sync")
+        await nodes.remove(place.plan.host, place.plan.container)
     await nodes.ensure(place.plan, [])
     await nodes.remove(place.plan.host, place.plan.container)
     assert await nodes.found(place.plan.host) == ()

@@ -55,7 +55,7 @@ def running(installation: Installation) -> set[str]:
 
 def links(installation: Installation) -> set[str]:
     """Bridges and interfaces of the instance. Those of one cluster have the same names on all hosts."""
-    befores = [(), *(host.attach() for host in installation.rack)]
+    befores = [(), *(host.attach() for host in installation.rack or ())]
     listed = [json.loads(run(*before, "ip", "-json", "link", "show")) for before in befores]
     found = {link["ifname"] for links in listed for link in links}
     return {name for name in found if name.startswith(f"{installation.prefix}-")}

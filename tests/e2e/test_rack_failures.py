@@ -35,7 +35,7 @@ async def test_a_create_is_undone_when_a_host_dies(bed: Racked) -> None:
     assert victim.name not in {node["host"] for node in carina.nodes(instead["id"])}, "new nodes go to others"
     await carina.deleted(instead["id"])
     await _returns_clean(bed, victim, "dies")
-    await until(lambda: bed.host(victim.name)["unreachable"] is None, 60, "it takes nodes again")
+    await _takes_nodes(bed, victim)
     await carina.deleted(cluster["id"])
 
 
@@ -70,7 +70,7 @@ async def test_a_grow_is_undone_when_the_host_of_its_new_node_dies(bed: Racked) 
     with people_of(carina, cluster) as people:
         assert [state for _, state in people.members()] == ["ready"] * 2
     await _returns_clean(bed, victim, "grows")
-    await until(lambda: bed.host(victim.name)["unreachable"] is None, 60, "it takes nodes again")
+    await _takes_nodes(bed, victim)
     await carina.succeeded(carina.resize(cluster["id"], 3))
     assert victim.name in bed.spread(cluster)
     await carina.deleted(cluster["id"])
@@ -90,7 +90,7 @@ async def test_a_drain_of_a_host_that_dies_loses_no_node_and_is_done_when_it_ret
     after = carina.cluster(cluster["id"])
     assert (after["status"], after["node_count"], after["error"]) == ("active", 3, None)
     victim.power_on()
-    await until(lambda: bed.host(victim.name)["unreachable"] is None, 90, "it answers again")
+    await _takes_nodes(bed, victim)
     again = await bed.task(victim.name, "drain")
     assert again["state"] == "succeeded", describe(again)
     assert victim.name not in bed.spread(cluster)
@@ -138,6 +138,16 @@ async def _host_at_work(bed: Racked, operation_id: str) -> RackHost:
 
     await until(look, 60, "a node is being started")
     return bed.machine(found[-1]["host"])
+
+
+async def _takes_nodes(bed: Racked, machine: RackHost) -> None:
+    """The host answers again, and nothing is about it any more: it may have been prepared anew."""
+
+    def is_free() -> bool:
+        host = bed.host(machine.name)
+        return (host["unreachable"], host["operation_id"], host["state"]) == (None, None, "ready")
+
+    await until(is_free, 120, f"{machine.name} takes nodes again")
 
 
 async def _returns_clean(bed: Racked, machine: RackHost, cluster: str) -> None:
