@@ -7,7 +7,7 @@ from activities.hosts_at_once import Part, converge
 from activities.ports import Fabric
 from activities.record_ports import Records
 from activities.shared_run import SharedRun
-from domain.errors import HostUnreachable
+from domain.errors import StepFailed
 from domain.hosts import Host, HostState
 
 _GUARDED = frozenset({HostState.PREPARING, HostState.READY})
@@ -27,22 +27,25 @@ class Guards:
         self._management_networks = tuple(management_networks)
         self._shared = SharedRun(self._bring)
 
-    async def ensure(self) -> Sequence[tuple[Host, HostUnreachable]]:
-        """Ensure that every host is guarded as the rows said when this was called; return who did not answer."""
+    async def ensure(self) -> Sequence[tuple[Host, StepFailed]]:
+        """Ensure that every host is guarded as the rows said when this was called; return which could not be, and why.
+
+        What is wrong with one host is no failure of those who share the run.
+        """
         return await self._shared.result()
 
-    async def _bring(self) -> Sequence[tuple[Host, HostUnreachable]]:
-        silent: dict[str, tuple[Host, HostUnreachable]] = {}
+    async def _bring(self) -> Sequence[tuple[Host, StepFailed]]:
+        left_out: dict[str, tuple[Host, StepFailed]] = {}
 
         async def guard(part: Part[tuple[str, ...]]) -> None:
-            silent.pop(part.host.id, None)
+            left_out.pop(part.host.id, None)
             try:
                 await self._fabric.ensure_guarded(part.host, part.wanted)
-            except HostUnreachable as error:
-                silent[part.host.id] = part.host, error
+            except StepFailed as error:
+                left_out[part.host.id] = part.host, error
 
         await converge(self._wanted, guard, all_must_answer=True)
-        return list(silent.values())
+        return list(left_out.values())
 
     def _wanted(self) -> list[Part[tuple[str, ...]]]:
         hosts = self._records.hosts()

@@ -88,12 +88,13 @@ class HostActivities:
     async def guard_hosts(self, step: HostStep) -> None:
         """Ensure that nodes open no connections to hosts other than their own, nor to what manages them, on all hosts.
 
-        The host that the step is about has to answer, if it is still there. Of the others it is noted which don't.
+        The host that the step is about has to do it, if it is still there. Of the others it is noted which don't.
         """
         for host, error in await self._guards.ensure():
             if host.id == step.host_id:
                 raise error
-            note(f"{host.name} was left out, because it does not answer: {error.detail}")
+            note(f"{host.name} was left out: {error.detail}")
+            activity.logger.warning("nodes on %s are not guarded as they should be: %s", host.name, error.detail)
 
     @activity.defn
     async def ensure_image(self, step: HostStep) -> str:

@@ -106,7 +106,8 @@ class MembershipActivities:
         party = await asyncio.to_thread(self._party, step)
         deadline = time.monotonic() + REJOIN_TIMEOUT_S
         while True:
-            ready = await party.orchestrator.health(party.manager, party.access)
+            with party.asked():
+                ready = await party.orchestrator.health(party.manager, party.access)
             back = {name for name, is_ready in ready.items() if is_ready or cluster.lacks_network}
             absent = [node.ref for node in nodes if node.ref.name not in back]
             if not absent or time.monotonic() > deadline:
@@ -127,9 +128,10 @@ class MembershipActivities:
         try:
             started = await party.orchestrator.start_unattached(node.member, party.access)
         except (SwarmFailed, DockerSilent) as error:
+            detail = f"{error.detail} ({node.ref.name} is on {node.ref.host})"
             if _is_about(step, node.ref):
-                raise
-            note(f"{node.ref.name} was left out: {error.detail}")
+                raise type(error)(detail, remedy=error.remedy) from error
+            note(f"{node.ref.name} was left out: {detail}")
             return
         if started:
             why = "because it was back before its cluster"

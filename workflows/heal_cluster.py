@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.membership import MembershipActivities
     from workflows.names import HEAL_CLUSTER, PROGRESS_QUERY, HealClusterInput
     from workflows.node_steps import start_nodes
-    from workflows.policies import INSPECT, MEMBERSHIP, NETWORK, START
+    from workflows.policies import INSPECT, NETWORK, REJOIN, START
     from workflows.story import Story
 
 
@@ -42,4 +42,4 @@ class HealCluster:
         await start_nodes(story, nodes, START)
         started = [step.node.id for step in nodes if step.node is not None]
         back = NodesStep(self._change.operation_id, self._change.cluster_id, node_ids=started)
-        await story.run(MembershipActivities.await_members, MEMBERSHIP, back)
+        await story.run(MembershipActivities.await_members, REJOIN, back)

@@ -47,6 +47,9 @@ RESERVE = StepPolicy(attempt=timedelta(seconds=5), all_attempts=timedelta(minute
 
 KEYS = StepPolicy(attempt=timedelta(seconds=5), all_attempts=timedelta(minutes=2), heartbeat=None)
 NETWORK = StepPolicy(attempt=timedelta(seconds=20), all_attempts=timedelta(minutes=2))
+GUARD = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=6))
+"""All hosts at once, after what is under way already. A silent one among them takes most of a minute."""
+
 PROBE = StepPolicy(attempt=timedelta(seconds=30), all_attempts=timedelta(minutes=1))
 """Proofs between hosts. What stands between them does not go away by trying; a node that just started is worth some."""
 
@@ -63,6 +66,9 @@ LOAD = StepPolicy(
 """Container images. An archive may be gigabytes; a node that has died is asked for some twenty seconds."""
 
 MEMBERSHIP = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=3))
+REJOIN = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=6))
+"""Nodes find their cluster again. Engines of others may hang, which takes half a minute to see."""
+
 OVERLAY = StepPolicy(attempt=timedelta(minutes=1), all_attempts=timedelta(minutes=2))
 VERIFY = StepPolicy(attempt=timedelta(minutes=4), all_attempts=timedelta(minutes=10), final=("overlay-unreachable",))
 DRAIN = StepPolicy(attempt=timedelta(minutes=2), all_attempts=timedelta(minutes=5))

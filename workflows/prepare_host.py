@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.publications import PublicationActivities
     from workflows.names import PREPARE_HOST, PROGRESS_QUERY, PrepareHostInput
     from workflows.node_steps import start_nodes
-    from workflows.policies import HOST, IMAGE, INSPECT, MEMBERSHIP, NETWORK, RECORD
+    from workflows.policies import GUARD, HOST, IMAGE, INSPECT, NETWORK, RECORD, REJOIN
     from workflows.story import Story
     from workflows.undo import each, in_parallel
 
@@ -50,7 +50,7 @@ class PrepareHost:
         """
         await self._story.run(HostActivities.measure_host, HOST, self._host)
         await self._story.run(MaintenanceActivities.clear_host, INSPECT, self._host)
-        await self._story.run(HostActivities.guard_hosts, NETWORK, self._host)
+        await self._story.run(HostActivities.guard_hosts, GUARD, self._host)
 
     async def _restore(self) -> None:
         """Bring published ports and the clusters' networks back, then start the nodes that have stopped.
@@ -81,4 +81,4 @@ class PrepareHost:
         await start_nodes(self._story, nodes)
         started = [step.node.id for step in nodes if step.node is not None]
         back = NodesStep(self._host.operation_id, cluster_id, node_ids=started)
-        await self._story.run(MembershipActivities.await_members, MEMBERSHIP, back)
+        await self._story.run(MembershipActivities.await_members, REJOIN, back)

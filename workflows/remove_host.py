@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.inputs import HostStep, MoveStep
     from activities.moves import MoveActivities
     from workflows.names import PROGRESS_QUERY, REMOVE_HOST, RemoveHostInput
-    from workflows.policies import FORGET, MOVES, NETWORK, RECORD, RELEASE, RELEASE_BY_FORCE
+    from workflows.policies import FORGET, GUARD, MOVES, RECORD, RELEASE, RELEASE_BY_FORCE
     from workflows.story import Story
     from workflows.undo import each, raise_if_cancelled
 
@@ -49,5 +49,5 @@ class RemoveHost:
             await story.run(MoveActivities.check_empty, RECORD, host)
             await story.run(MoveActivities.release_host, RELEASE, host)
         await story.run(MoveActivities.forget_host, FORGET, host)
-        for failure in await each(story.run(HostActivities.guard_hosts, NETWORK, host)):
+        for failure in await each(story.run(HostActivities.guard_hosts, GUARD, host)):
             workflow.logger.warning("guards of other hosts are left to the sweep", exc_info=failure)

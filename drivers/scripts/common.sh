@@ -117,7 +117,10 @@ start_container() { # lxcpath, name, rootfs
     ) || status=$?
     case $status in
         0) ;;
-        124 | 137) fail $NOT_STARTED "lxc-start did not come back within $START_S s; the container's log: $dir/log" ;;
+        124 | 137) # what it has begun may be there still, in a session of its own
+            timeout 10 lxc-stop --kill -P "$1" -n "$2" >/dev/null 2>&1 || true
+            fail $NOT_STARTED "lxc-start did not come back within $START_S s; $(tail -c 1500 "$dir/log" 2>/dev/null)"
+            ;;
         *) fail $NOT_STARTED "$(tail -c 1500 "$dir/log" 2>/dev/null)" ;;
     esac
 }

@@ -25,7 +25,8 @@ def little_patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let steps give up soon, so that the real server can be had: the one that skips time loses cancelled steps."""
     monkeypatch.setattr(patience, "UNREACHABLE_FOR", timedelta(seconds=0.4))
     monkeypatch.setattr(patience, "UNREACHABLE_AGAIN_FOR", timedelta(seconds=0.2))
-    known = {policy: policy.all_attempts for policy in (policies.MEMBERSHIP, policies.OVERLAY, policies.VERIFY)}
+    shortened = (policies.MEMBERSHIP, policies.REJOIN, policies.OVERLAY, policies.VERIFY)
+    known = {policy: policy.all_attempts for policy in shortened}
     for policy in known:
         object.__setattr__(policy, "all_attempts", timedelta(seconds=1))
     yield
@@ -222,7 +223,7 @@ async def test_a_heal_fails_when_the_engine_of_a_node_that_it_started_stays_sile
     assert operation_id is not None
     operation = await bed.run(bed.repository.operation(operation_id))
     assert operation.error is not None
-    assert operation.error.detail == "demo-2 does not answer."
+    assert operation.error.detail == "demo-2 does not answer. (demo-2 is on metal)"
 
 
 async def test_a_stopped_node_is_healed_although_another_host_could_not_be_prepared(bed: Bed) -> None:

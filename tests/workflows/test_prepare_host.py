@@ -12,7 +12,7 @@ from workflow_testbed import Bed, steps_named
 
 from activities.guards import Guards
 from activities.ports import Fabric
-from domain.errors import DiskFull
+from domain.errors import DiskFull, HostKeyChanged
 from domain.hosts import CAP_ESP, Check, CheckState, Claim, HostReport, HostState
 from domain.operations import OperationKind, OperationState
 from domain.publications import Publication
@@ -161,6 +161,21 @@ async def test_a_host_is_prepared_although_another_one_is_dead(bed: Bed) -> None
     assert operation.error is None
     (guarded,) = steps_named(operation, "guard_hosts")
     assert "rack1 was left out" in str(guarded.note)
+
+
+async def test_a_host_is_prepared_although_another_one_is_not_the_machine_that_it_was(bed: Bed) -> None:
+    hosts = bed.rack(2)
+
+    def changed(name: str) -> None:
+        if name == "rack1":
+            raise HostKeyChanged("rack1 has another key")
+
+    bed.fabric.fail = changed
+    operation = await bed.run(bed.accept_task(hosts[1], OperationKind.PREPARE_HOST))
+    assert operation.error is None
+    (guarded,) = steps_named(operation, "guard_hosts")
+    assert guarded.note == "rack1 was left out: rack1 has another key"
+    assert bed.fabric.guarded[hosts[1].id] == {"192.0.2.1/32"}
 
 
 async def test_a_second_name_of_a_machine_that_was_never_measured_takes_nothing_along(bed: Bed) -> None:
