@@ -158,7 +158,9 @@ class Story:
         steps = {step["name"] for step in operation["steps"]}
         assert {"begin_operation", "complete_operation"} <= steps
         wanted = {f"{step}.{boundary}" for step in steps for boundary in (BEFORE, AFTER)}
-        wanted |= {f"{step}.{DURING}" for step in steps & DURING_S.keys()}
+        # What another operation's kill cut in its midst is short when it is tried again.
+        cut = {step["name"] for step in operation["steps"] if step["state"] == "lost"}
+        wanted |= {f"{step}.{DURING}" for step in (steps & DURING_S.keys()) - cut}
         workflows = (f"{WORKFLOWS[operation['kind']]}.", "ConfigureOverlay.")
         deadline = time.monotonic() + LAST_KILL_S  # the last one comes after the result was recorded
         while True:
