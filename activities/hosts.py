@@ -90,7 +90,8 @@ class HostActivities:
 
         The host that the step is about has to do it, if it is still there. Of the others it is noted which don't.
         """
-        for host, error in await self._guards.ensure():
+        left_out = await self._guards.ensure()
+        for host, error in sorted(left_out, key=lambda pair: pair[0].id == step.host_id):  # its own last, to note all
             if host.id == step.host_id:
                 raise error
             note(f"{host.name} was left out: {error.detail}")

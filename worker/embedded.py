@@ -22,6 +22,13 @@ from worker.settings import Settings
 from worker.temporal_server import TemporalServer
 from worker.wiring import Service, open_service
 
+KEEP_ALIVE_S = 75
+"""How long a connection without a request is kept: longer than clients do (httpx 5 s, most others less than a minute).
+
+One that the server ends first may be taken for a request at that very moment, of which the client can't tell whether it
+was heard.
+"""
+
 log = structlog.get_logger()
 
 _CONNECT_TIMEOUT_S = 30.0
@@ -121,14 +128,6 @@ async def serve(
         log.info("service.started", home=str(service.home.path), api=api, worker=worker, prefix=service.instance.prefix)
         await _until_asked(parts)
         log.info("service.stopping")
-
-
-KEEP_ALIVE_S = 75
-"""How long a connection without a request is kept: longer than clients do (httpx 5 s, most others less than a minute).
-
-One that the server ends first may be taken for a request at that very moment, of which the client can't tell whether it
-was heard.
-"""
 
 
 class _Server(uvicorn.Server):
