@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 
 import structlog
 from docker import APIClient
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from domain.errors import SwarmFailed
 from domain.nodes import Member
@@ -23,6 +23,7 @@ from drivers.until import until
 
 GOSSIP_PORT = 7946
 _NETWORK_OF_ALL = "ingress"
+_AMBIGUOUS = "is ambiguous"
 _OPEN_TIMEOUT_S = 20.0
 _CLOSE_TIMEOUT_S = 5.0
 _REMOVED_AFTER_S = 3.0
@@ -77,11 +78,18 @@ def await_peers(engines: Engines, pool: Executor, members: Sequence[Member]) -> 
 
 
 def _peers(engine: APIClient) -> set[str] | None:
-    """Return the addresses of whom an engine knows by gossip; None if the network that all are on is not there."""
+    """Return the addresses of whom an engine knows by gossip; None if the network that all are on is not there.
+
+    An engine that was in another swarm has that one's network too, until it has made the new one: it knows nobody.
+    """
     try:
         network = engine.inspect_network(_NETWORK_OF_ALL)
     except NotFound:  # not yet, or people removed it
         return None
+    except APIError as error:
+        if _AMBIGUOUS not in str(error.explanation):
+            raise
+        return set()
     return {peer["IP"] for peer in network.get("Peers") or ()}
 
 
