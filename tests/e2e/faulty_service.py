@@ -27,23 +27,25 @@ from worker.wiring import open_service
 
 _POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+SELF, TEMPORAL = "self", "temporal"
 BEFORE, DURING, AFTER = "before", "during", "after"
 DURING_S = {
     "ensure_node": 0.2,
     "form_cluster": 0.005,
     "join_node": 0.005,
-    "load_image": 0.1,
+    "load_image": 0.05,
     "verify_overlay": 0.3,
     "remove_node": 0.1,
 }
-"""Steps that are also killed in their midst, and how long after their beginning."""
+"""Steps in whose midst their worker is killed too, and how long after their beginning."""
 
 
 class Faults:
     """What goes wrong. Files in the directory say it:
 
     - `kill`: at each boundary of each step of a cluster's operation, once, a process is killed: this one (`self`), or
-      the Temporal server (`temporal`). Boundaries that were hit stand in `hit/<workflow>.<step>.<boundary>`.
+      the Temporal server (`temporal`), once it is back from the kill before. A step's midst is no boundary to Temporal:
+      the step goes on without it. Boundaries that were hit stand in `hit/<workflow>.<step>.<boundary>`.
     - `hold`: while it is there, steps of clusters' operations wait before they begin, and nothing is killed.
     - `fail-<step>`: the step fails for good.
 
@@ -55,18 +57,23 @@ class Faults:
         self._hit = directory / "hit"
         self._hit.mkdir(exist_ok=True)
 
-    def reach(self, boundary: str) -> None:
+    async def reach(self, boundary: str) -> None:
         """Kill what is to be killed, if this is the first time that the boundary is reached."""
         victim = self._victim()
-        if not victim:
+        if not victim or (victim == TEMPORAL and boundary == DURING):
             return
         info = activity.info()
         try:
             (self._hit / f"{info.workflow_type}.{info.activity_type}.{boundary}").open("x").close()
         except FileExistsError:
             return
-        for pid in [os.getpid()] if victim == "self" else temporal_children():
+        for pid in [os.getpid()] if victim == SELF else await self._temporal():
             os.kill(pid, signal.SIGKILL)
+
+    async def _temporal(self) -> list[int]:
+        while not (pids := temporal_children()):  # noqa: ASYNC110 - processes that others start
+            await asyncio.sleep(_POLL_S)
+        return pids
 
     async def held(self) -> None:
         """Wait until steps may begin: whoever asks for several changes gets all answers before the first kill."""
@@ -105,7 +112,7 @@ class _Faulty(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         await self._faults.held()
-        self._faults.reach(BEFORE)
+        await self._faults.reach(BEFORE)
         self._faults.fail()
         delay_s = DURING_S.get(activity.info().activity_type)
         midst = asyncio.create_task(self._later(delay_s)) if delay_s else None
@@ -114,12 +121,12 @@ class _Faulty(ActivityInboundInterceptor):
         finally:
             if midst is not None:
                 midst.cancel()
-        self._faults.reach(AFTER)
+        await self._faults.reach(AFTER)
         return result
 
     async def _later(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
-        self._faults.reach(DURING)
+        await self._faults.reach(DURING)
 
 
 def temporal_children() -> list[int]:

@@ -4,7 +4,7 @@ There are five stories, each in an installation of its own: the worker is killed
 Temporal server is, while Swarms are changed, and the whole service twice more: while Kubernetes clusters are, and while
 Swarms are whose nodes are on other hosts, reached over SSH. The first three run at the same time, since they mostly
 wait for Temporal to notice. In each, a process is killed right before each step of each operation, right after it, and,
-where a step is long, in its midst.
+where a step is long and the worker is what dies, in its midst.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import machine
 import pytest
-from faulty_service import AFTER, BEFORE, DURING, DURING_S
+from faulty_service import AFTER, BEFORE, DURING, DURING_S, SELF, TEMPORAL
 from image_archives_help import busybox_image, docker_archive
 from installation import POLL_S, Installation, installed
 from processes import Processes, processes_of, start_parts, start_whole
@@ -38,6 +38,8 @@ WORKFLOWS = {
 ITS_OWN_END = "its own end"
 LAST_KILL_S = 10.0
 TIMEOUT_S = 420.0
+FILLER_BYTES = 32 * 1024 * 1024
+"""An image of this size takes long enough for a kill in the midst of its loading."""
 
 
 Start = Callable[[Installation, Processes], Awaitable[None]]
@@ -100,7 +102,8 @@ class Story:
     def _load_image(self, cluster_id: str) -> str:
         """Ask for an image to be loaded into the cluster; return the operation's id."""
         folder = Path(tempfile.mkdtemp(dir=self.installation.directory))
-        archive = docker_archive(folder / "web.tar", busybox_image(folder, "web:1", text="web"))
+        image = busybox_image(folder, "web:1", text="web", filler_bytes=FILLER_BYTES)
+        archive = docker_archive(folder / "web.tar", image)
         headers = {"Content-Type": "application/x-tar"}
         path = f"/clusters/{cluster_id}/images"
         response = self.installation.call("POST", path, headers=headers, content=archive.read_bytes())
@@ -121,7 +124,7 @@ class Story:
         """Return an error if what was killed has also ended by itself."""
         (self.installation.faults / "kill").unlink()
         hits = len(list((self.installation.faults / "hit").iterdir()))
-        kills = hits if self.victim == "self" else 0
+        kills = hits if self.victim == SELF else 0
         starts = max(self.processes.starts(part) for part in self.parts)
         if starts <= kills + 1:
             return None
@@ -160,7 +163,8 @@ class Story:
         wanted = {f"{step}.{boundary}" for step in steps for boundary in (BEFORE, AFTER)}
         # What another operation's kill cut in its midst is short when it is tried again.
         cut = {step["name"] for step in operation["steps"] if step["state"] == "lost"}
-        wanted |= {f"{step}.{DURING}" for step in (steps & DURING_S.keys()) - cut}
+        if self.victim == SELF:
+            wanted |= {f"{step}.{DURING}" for step in (steps & DURING_S.keys()) - cut}
         workflows = (f"{WORKFLOWS[operation['kind']]}.", "ConfigureOverlay.")
         deadline = time.monotonic() + LAST_KILL_S  # the last one comes after the result was recorded
         while True:
@@ -192,11 +196,11 @@ async def start_racked(installation: Installation, processes: Processes) -> None
 
 
 STARTS = {
-    "worker": ("self", COE_SWARM, start_parts, ("worker", "temporal")),
-    "service": ("self", COE_SWARM, start_whole, ("up",)),
-    "temporal": ("temporal", COE_SWARM, start_whole, ("up",)),
-    "service-kubernetes": ("self", COE_KUBERNETES, start_whole, ("up",)),
-    "service-rack": ("self", COE_SWARM, start_racked, ("up",)),
+    "worker": (SELF, COE_SWARM, start_parts, ("worker", "temporal")),
+    "service": (SELF, COE_SWARM, start_whole, ("up",)),
+    "temporal": (TEMPORAL, COE_SWARM, start_whole, ("up",)),
+    "service-kubernetes": (SELF, COE_KUBERNETES, start_whole, ("up",)),
+    "service-rack": (SELF, COE_SWARM, start_racked, ("up",)),
 }
 TOGETHER = ("worker", "service", "temporal")
 """More than these at once, all of them killed all the time, are too much for a small machine."""
