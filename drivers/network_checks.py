@@ -129,39 +129,32 @@ def _mtu(facts: Facts) -> Check:
 
 
 def _other_firewalls(facts: Facts, instance: Instance) -> Check:
-    """Find forward chains that drop by default. An accept in Carina's own table does not overrule them."""
-    if not facts.get("chains"):
+    """Find forward chains that refuse by default. An accept in Carina's own table does not overrule them."""
+    looked, *refusing = facts.get("forward.refusing", "").split(";")
+    if not looked:
         return Check(
             "other firewalls", DEGRADED, "can't be looked at without nft", _DROPPING, "apt-get install nftables"
         )
-    dropping = [
-        f"{chain['family']} {chain['table']} {chain['name']}"
-        for item in _items(facts, "chains", "nftables")
-        if (chain := item.get("chain"))
-        and chain.get("hook") == "forward"
-        and chain.get("policy") == "drop"
-        and chain.get("family") in {"ip", "inet"}
-    ]
     legacy = facts.get("legacy.forward", "")
     if legacy.startswith("-P FORWARD DROP") and f"{instance.prefix}-br+" not in legacy:
         return Check(
             "other firewalls",
             DEGRADED,
-            "forwarded packets are dropped by default: iptables-legacy FORWARD",
+            "forwarded packets are refused by default: iptables-legacy FORWARD",
             _DROPPING,
             "; ".join(f"iptables-legacy -I FORWARD {way} {instance.prefix}-br+ -j ACCEPT" for way in ("-i", "-o")),
         )
-    if not dropping or facts.get("rules.mention", "0") != "0":
-        return Check("other firewalls", OK, "no forward chain drops by default")
+    if not refusing:
+        return Check("other firewalls", OK, "no forward chain refuses by default")
     commands = [
         f"nft insert rule {chain} {direction} '\"{instance.prefix}-br*\"' accept"
-        for chain in dropping
+        for chain in refusing
         for direction in ("iifname", "oifname")
     ]
     return Check(
         "other firewalls",
         DEGRADED,
-        f"forwarded packets are dropped by default: {', '.join(dropping)}",
+        f"forwarded packets are refused by default: {', '.join(refusing)}",
         _DROPPING,
         "; ".join(commands),
     )
@@ -193,7 +186,6 @@ def _addresses(facts: Facts, device: str) -> list[ipaddress.IPv4Interface]:
     ]
 
 
-def _items(facts: Facts, name: str, member: str = "") -> list[dict[str, Any]]:
-    document = json.loads(facts.get(name) or "[]")
-    found: list[dict[str, Any]] = document.get(member, []) if isinstance(document, dict) else document
+def _items(facts: Facts, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(facts.get(name) or "[]")
     return found

@@ -82,9 +82,18 @@ if command -v ip > /dev/null; then
   say addresses "$(ip -4 -json address show | tr -d '\n')"
   say links "$(ip -json link show up | tr -d '\n')"
 fi
-if command -v nft > /dev/null && [ "$(id -u)" = 0 ]; then
-  say chains "$(nft -json list chains 2> /dev/null | tr -d '\n')"
-  say rules.mention "$(nft list ruleset 2> /dev/null | grep -c "\"$2-br\*\"")"
+# Chains that refuse what is forwarded unless a rule of theirs accepts it, and have none for the instance's bridges.
+if command -v nft > /dev/null && [ "$(id -u)" = 0 ] && rules=$(nft list ruleset 2> /dev/null); then
+  say forward.refusing "looked$(awk -v bridges="\"$2-br*\"" '
+    /^table / {{ table = $2 " " $3 }}
+    /^\tchain / {{ chain = $2; forwards = accepts = 0; last = "" }}
+    /^\t\ttype .* hook forward / {{ forwards = 1; drops = /policy drop/; next }}
+    /^\t\t/ {{ last = $0 }}
+    index($0, bridges) {{ accepts = 1 }}
+    /^\t[}}]/ && forwards && !accepts && table ~ /^(ip|inet) / {{
+      if (drops || last ~ /^\t\t(counter packets [0-9]+ bytes [0-9]+ )?(drop|reject)/) printf ";%s %s", table, chain
+    }}
+  ' <<< "$rules")"
 fi
 # Not asked for a table that is not there, since asking would make it.
 if grep -qsx filter /proc/net/ip_tables_names && command -v iptables-legacy > /dev/null; then

@@ -23,7 +23,27 @@ TRACES = (
     "ip xfrm state; losetup --list --noheadings --output BACK-FILE | grep -c btrfs.img; "
     "find /sys/fs/cgroup -name '*carina-trial*'; ls /run; ps -A -o args | grep '[l]xcfs -f' || true"
 )
-
+FIREWALLS = """nft -f - << 'end'
+table ip filter {
+    chain FORWARD { type filter hook forward priority filter; policy drop; }
+    chain INPUT { type filter hook input priority filter; policy drop; }
+}
+table ip6 filter {
+    chain FORWARD { type filter hook forward priority filter; policy drop; }
+}
+table inet firewalld {
+    chain filter_FORWARD {
+        type filter hook forward priority filter + 10; policy accept;
+        ct state established,related counter accept
+        reject with icmpx admin-prohibited
+    }
+}
+table inet other {
+    chain some { type filter hook forward priority filter; policy accept; ip daddr 192.0.2.7 drop; }
+    chain never { drop; }
+}
+end
+"""
 
 UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
@@ -104,8 +124,7 @@ async def test_a_measured_sandbox_tells_its_low_settings_and_narrow_link() -> No
         await machine.bash(
             "echo 0 > /proc/sys/net/ipv4/ip_forward; ip link add narrow type veth peer name other;"
             "ip link set narrow mtu 1200 up; ip address add 192.0.2.9/24 dev narrow;"
-            "ip route add default via 192.0.2.1 dev narrow;"
-            "nft 'table ip filter { chain FORWARD { type filter hook forward priority filter; policy drop; }; }'"
+            "ip route add default via 192.0.2.1 dev narrow;" + FIREWALLS
         )
         report = await LinuxHosts(DEMO, machine.shells).measure(HOST)
         states = {check.name: check for check in report.checks}
@@ -114,6 +133,7 @@ async def test_a_measured_sandbox_tells_its_low_settings_and_narrow_link() -> No
         assert "net.ipv4.ip_forward=1" in states["kernel settings"].remedy
         firewalls = states["other firewalls"]
         assert firewalls.state is CheckState.DEGRADED
+        assert "default: ip filter FORWARD, inet firewalld filter_FORWARD" in firewalls.detail
         await machine.bash(firewalls.remedy)
         again = await LinuxHosts(DEMO, machine.shells).measure(HOST)
         assert next(check.state for check in again.checks if check.name == "other firewalls") is CheckState.OK

@@ -67,8 +67,7 @@ claimed\t
 routes\t{_ROUTES}
 addresses\t{_ADDRESSES}
 links\t{_LINKS}
-chains\t{{"nftables": [{{"metainfo": {{"version": "1.0.6", "json_schema_version": 1}}}}]}}
-rules.mention\t0
+forward.refusing\tlooked
 """
     + _lines("try", _TRIALS, "ok")
     + "try.esp\tError: Requested AEAD algorithm not found.\n"
@@ -108,8 +107,7 @@ FRESH_DEBIAN_13 = (
         "try.simple_quota": "",
         "try.quota": "",
         "trial.seccomp": "",
-        "chains": "",
-        "rules.mention": "",
+        "forward.refusing": "",
     }
 )
 """Debian 13 as the installer leaves it."""

@@ -136,20 +136,22 @@ def test_the_mtu_is_the_lowest_of_the_default_routes_interfaces() -> None:
 
 
 def test_other_firewalls_are_not_called_fine_unseen() -> None:
-    found = check("other firewalls", DEBIAN_13, chains="")
+    found = check("other firewalls", DEBIAN_13, forward__refusing="")
     assert (found.state, found.remedy) == (CheckState.DEGRADED, "apt-get install nftables")
 
 
-def test_a_forward_chain_that_drops_is_found_with_the_rules_that_let_nodes_through() -> None:
-    chain = '{"chain": {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward", "policy": "drop"}}'
-    found = check("other firewalls", DEBIAN_13, chains=f'{{"nftables": [{chain}]}}')
+def test_forward_chains_that_refuse_are_found_with_the_rules_that_let_nodes_through() -> None:
+    found = check(
+        "other firewalls", DEBIAN_13, forward__refusing="looked;ip filter FORWARD;inet firewalld filter_FORWARD"
+    )
     assert found.state is CheckState.DEGRADED
     assert found.remedy == (
         "nft insert rule ip filter FORWARD iifname '\"demo-br*\"' accept; "
-        "nft insert rule ip filter FORWARD oifname '\"demo-br*\"' accept"
+        "nft insert rule ip filter FORWARD oifname '\"demo-br*\"' accept; "
+        "nft insert rule inet firewalld filter_FORWARD iifname '\"demo-br*\"' accept; "
+        "nft insert rule inet firewalld filter_FORWARD oifname '\"demo-br*\"' accept"
     )
-    mended = check("other firewalls", DEBIAN_13, chains=f'{{"nftables": [{chain}]}}', rules__mention="2")
-    assert mended.state is CheckState.OK
+    assert check("other firewalls", DEBIAN_13, forward__refusing="looked").state is CheckState.OK
 
 
 def test_a_legacy_forward_chain_that_drops_is_found() -> None:
