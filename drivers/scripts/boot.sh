@@ -73,7 +73,7 @@ start_all() {
 stop_all() {
     local name names
     [[ -d $nodes ]] || return 0
-    mapfile -t names < <(lxc-ls -P "$nodes" --running -1)
+    mapfile -t names < <(running_containers "$nodes")
     for name in "${names[@]}"; do
         lxc-stop -P "$nodes" -n "$name" -t "$stop_s" >/dev/null 2>&1 &
     done

@@ -8,6 +8,10 @@ DISK_FULL=28 STRANGER=65 NO_IMAGE=66 NOT_STARTED=67 DOCKER_SILENT=68 NO_POOL=69 
 
 # How long lxc-start may take, in seconds. It takes a fraction of one.
 START_S=20
+# How long it may take a container's monitor to answer, in seconds. It takes milliseconds, or for ever: it takes calls
+# from when a start begins, and answers them when the container runs. lxc-* have no bound of their own on that.
+ANSWER_S=5
+UNANSWERED=124 # by timeout(1)
 
 fail() { # status, message
     [[ ! -d ${pool:-} ]] || pool_has_room || exit $DISK_FULL
@@ -65,14 +69,63 @@ drop_container() { # lxcpath, name
 }
 
 end_container() { # lxcpath, name
-    lxc-stop --kill -P "$1" -n "$2" >/dev/null 2>&1 || true # an error if it does not run
-    lxc-wait -P "$1" -n "$2" -s STOPPED -t 10 >/dev/null 2>&1 || fail $BUSY "container $2 does not stop"
+    local status=0
+    timeout $ANSWER_S lxc-stop --kill -P "$1" -n "$2" >/dev/null 2>&1 || status=$? # an error if it does not run
+    ((status != UNANSWERED)) || end_hung_start "$1" "$2"
+    await_state "$1" "$2" STOPPED 10 || fail $BUSY "container $2 does not stop"
 }
 
-is_running() { # lxcpath, name
+is_running() { # lxcpath, name; the caller holds its lock
     # One that is just starting, or stopping, first comes to where it goes.
-    lxc-wait -P "$1" -n "$2" -s 'RUNNING|STOPPED' -t 30 >/dev/null 2>&1 || fail $BUSY "container $2 hangs in a change"
+    await_state "$1" "$2" 'RUNNING|STOPPED' 30 || fail $BUSY "container $2 hangs in a change"
     [[ $(lxc-info -P "$1" -n "$2" -s -H 2>/dev/null) != STOPPED ]]
+}
+
+# Return whether a container came to one of the states in time. One that hangs in its start is ended, and so comes to
+# be stopped: whoever began that start has gone, or has waited for it long enough.
+await_state() { # lxcpath, name, states, seconds
+    local status=0
+    timeout $(($4 + ANSWER_S)) lxc-wait -P "$1" -n "$2" -s "$3" -t "$4" >/dev/null 2>&1 || status=$?
+    ((status == UNANSWERED)) || return "$status"
+    end_hung_start "$1" "$2"
+    timeout $ANSWER_S lxc-wait -P "$1" -n "$2" -s "$3" -t 0 >/dev/null 2>&1
+}
+
+# End what a start that hangs has left: the container's monitor, with all hooks, in a session that the monitor leads.
+end_hung_start() { # lxcpath, name
+    local process title
+    for process in /proc/[0-9]*; do
+        IFS= read -r -d '' title 2>/dev/null <"$process/cmdline" || continue
+        # Not one of the same name on a host that is a container here.
+        [[ $title != "[lxc monitor] $1 $2" || ! $process/ns/pid -ef /proc/self/ns/pid ]] || end_session "${process##*/}"
+    done
+}
+
+end_session() { # pid of its leader, whose children go too: they may have a session of their own
+    local process fields parent session
+    for process in /proc/[0-9]*; do
+        read -r fields 2>/dev/null <"$process/stat" || continue
+        read -r _ parent _ session _ <<<"${fields##*) }" # proc(5): after the name in brackets
+        [[ $session != "$1" && $parent != "$1" ]] || kill -KILL "${process##*/}" 2>/dev/null || true
+    done
+}
+
+# Name the containers that run, a line each.
+running_containers() { # lxcpath
+    local dir status=0
+    timeout $ANSWER_S lxc-ls -P "$1" --running -1 || status=$?
+    ((status == UNANSWERED)) || return "$status"
+    # One that hangs in its start, and so does not run, holds up the whole list.
+    for dir in "$1"/*; do
+        name_if_running "$1" "${dir##*/}" &
+    done
+    wait
+}
+
+name_if_running() { # lxcpath, name
+    local state
+    state=$(timeout $ANSWER_S lxc-info -P "$1" -n "$2" -s -H 2>/dev/null) || return 0
+    [[ $state == STOPPED ]] || printf '%s\n' "$2"
 }
 
 # On disk a container's root is the host's root (the mount is mapped, not the files), so what is setuid inside must
@@ -117,8 +170,8 @@ start_container() { # lxcpath, name, rootfs
     ) || status=$?
     case $status in
         0) ;;
-        124 | 137) # what it has begun may be there still, in a session of its own
-            timeout 10 lxc-stop --kill -P "$1" -n "$2" >/dev/null 2>&1 || true
+        "$UNANSWERED" | 137) # killed
+            end_container "$1" "$2"
             fail $NOT_STARTED "lxc-start did not come back within $START_S s; $(tail -c 1500 "$dir/log" 2>/dev/null)"
             ;;
         *) fail $NOT_STARTED "$(tail -c 1500 "$dir/log" 2>/dev/null)" ;;

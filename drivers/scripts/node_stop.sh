@@ -16,13 +16,13 @@ if (($#)); then
     names=("$@")
     stop "${names[@]}"
 else
-    mapfile -t names < <(lxc-ls -P "$nodes" --running -1)
+    mapfile -t names < <(running_containers "$nodes")
     stop "${names[@]}"
     # A service that was killed leaves calls that go on by themselves: what they start has to stop, too.
     for held in "$nodes"/.lock-*; do
         [[ ! -e $held ]] || take_lock "$held"
     done
-    mapfile -t names < <(lxc-ls -P "$nodes" --running -1)
+    mapfile -t names < <(running_containers "$nodes")
     stop "${names[@]}"
 fi
 for name in "${names[@]}"; do

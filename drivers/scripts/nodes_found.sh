@@ -5,7 +5,7 @@ pool=$root/pool nodes=$root/pool/nodes
 [[ ! -e $pool.img && ! -e $root/state/pool ]] || need_pool
 [[ -d $nodes ]] || exit 0
 shopt -s nullglob
-running=" $(lxc-ls -P "$nodes" --running -1 | tr '\n' ' ') "
+running=" $(running_containers "$nodes" | tr '\n' ' ') "
 for dir in "$nodes"/* "$nodes"/.new-* "$nodes"/.gone-*; do
     stamp= made=$dir name=${dir##*/}
     if [[ -e $dir/stamp.json ]]; then

@@ -1,7 +1,9 @@
 """Nodes on a host that is a machine of its own, reached over SSH: their sizes, and what goes wrong there."""
 
+import asyncio
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
@@ -27,6 +29,8 @@ INSTANCE = Instance("rsiz")
 ROOT = "/var/lib/carina/rsiz"
 NETWORK = "10.92.0.0/16"
 MIB = 2**20
+HANGS_ITSELF = "exec sleep 600"
+HANGS_IN_A_HOOK = 'exec /usr/bin/lxc-start "$@" -s "lxc.hook.pre-start=sleep 600 #"'
 SIZE = Size(cpus=1, memory_bytes=512 * MIB, disk_bytes=300 * MIB)
 
 
@@ -91,21 +95,63 @@ async def test_a_node_on_another_machine_sees_and_keeps_to_its_size(place: Place
     assert await nodes.found(place.plan.host) == ()
 
 
-async def test_an_lxc_start_that_hangs_is_ended_and_told(place: Place) -> None:
-    nodes = LxcNodes(place.shells, ready_timeout_s=90)
-    hangs = "/usr/local/bin/lxc-start"
-    place.machine.run(f"printf '#!/bin/sh\nexec sleep 600\n' > {hangs}; chmod 0755 {hangs}")
+@contextmanager
+def hanging_starts(place: Place, command: str) -> Iterator[None]:
+    """Have the machine run `command` in place of each lxc-start, with that one's arguments."""
+    instead = "/usr/local/bin/lxc-start"
+    place.machine.run(f"printf '#!/bin/sh\n%s\n' {shlex.quote(command)} > {instead}; chmod 0755 {instead}")
     try:
-        with pytest.raises(NodeNotStarted, match="lxc-start did not come back within 20 s"):
-            await nodes.ensure(place.plan, [])
+        yield
     finally:
-        place.machine.run(f"rm {hangs}")
-    assert place.machine.run("pgrep --exact sleep", check=False) == "", "nothing of it stays"
+        place.machine.run(f"rm {instead}")
+
+
+def left_of_starts(place: Place) -> str:
+    """Processes on the machine that starts which hang are made of, a line each."""
+    return place.machine.run("pgrep --full --list-full '^sleep 600$|^.lxc monitor'", check=False)
+
+
+@pytest.mark.parametrize("command", [HANGS_ITSELF, HANGS_IN_A_HOOK])
+async def test_an_lxc_start_that_hangs_is_ended_and_told(place: Place, command: str) -> None:
+    nodes = LxcNodes(place.shells, ready_timeout_s=90)
+    with (
+        hanging_starts(place, command),
+        pytest.raises(NodeNotStarted, match="lxc-start did not come back within 20 s"),
+    ):
+        await nodes.ensure(place.plan, [])
+    assert left_of_starts(place) == ""
     [half] = await nodes.found(place.plan.host)
     assert not half.running
     await nodes.ensure(place.plan, [])
     assert "Server Version" in place.inside("docker info")
     await nodes.remove(place.plan.host, place.plan.container)
+
+
+async def test_a_start_that_hangs_although_nobody_waits_for_it_holds_nobody_up(place: Place) -> None:
+    """LXC's own commands would wait for ever for such a container, and so for a list of all."""
+    nodes = LxcNodes(place.shells, ready_timeout_s=90)
+    host, container = place.plan.host, place.plan.container
+    other = replace(place.plan, name="other", container=INSTANCE.container("test", 2, "000002"))
+    other = replace(other, address=node_address(other.segment.cidr, 2), veth=INSTANCE.veth(0, 2))
+    other = replace(other, uid_base=place.plan.uid_base + 65536)
+    await asyncio.gather(*(nodes.ensure(plan, []) for plan in (place.plan, other)))
+
+    async def hang() -> None:
+        await nodes.stop(host, container, 10)
+        start = f"bash -c {shlex.quote(HANGS_IN_A_HOOK)} lxc-start -P {ROOT}/pool/nodes -n {container} -d"
+        place.machine.run(f"timeout --foreground 1 {start} < /dev/null || true")
+        assert "lxc monitor" in left_of_starts(place)
+
+    await hang()
+    found = {node.container: node.running for node in await nodes.found(host)}
+    assert found == {container: False, other.container: True}
+    await nodes.ensure(place.plan, [])
+    assert "Server Version" in place.inside("docker info")
+    await hang()
+    await nodes.remove(host, container)
+    assert [node.container for node in await nodes.found(host)] == [other.container]
+    await nodes.remove(host, other.container)
+    assert left_of_starts(place) == ""
 
 
 async def test_a_full_pool_is_told_and_leaves_the_host_as_it_was(place: Place) -> None:
