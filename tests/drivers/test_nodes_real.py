@@ -209,7 +209,10 @@ async def test_a_full_pool_is_told_as_such(node_image: str) -> None:
 
 
 def fill(path: Path) -> None:
-    """Write a file until its file system has no room left."""
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(os.urandom(2**20)):
-            pass
+    """Write a file until its file system has no room left, and gets none by bringing what it has to the disk."""
+    with path.open("wb", buffering=0) as file:
+        for _ in range(3):
+            with contextlib.suppress(OSError):
+                while file.write(os.urandom(2**20)):
+                    pass
+            os.sync()
