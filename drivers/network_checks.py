@@ -2,6 +2,8 @@
 
 import ipaddress
 import json
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from domain.allocation import choose_claim
@@ -14,6 +16,7 @@ from drivers.kernel_checks import Facts
 OK, DEGRADED, MISSING = CheckState.OK, CheckState.DEGRADED, CheckState.MISSING
 _USUAL_MTU = 1500
 _LEAST_MTU = 1280
+_LEGACY_REFUSAL = re.compile(r"^-P FORWARD DROP|-A FORWARD -j (DROP|REJECT)[^;]*;$")
 _DROPPING = (
     "Nodes may reach neither the outside nor each other. (Carina's own table keeps clusters apart all the same.)"
 )
@@ -136,7 +139,7 @@ def _other_firewalls(facts: Facts, instance: Instance) -> Check:
             "other firewalls", DEGRADED, "can't be looked at without nft", _DROPPING, "apt-get install nftables"
         )
     legacy = facts.get("legacy.forward", "")
-    if legacy.startswith("-P FORWARD DROP") and f"{instance.prefix}-br+" not in legacy:
+    if _LEGACY_REFUSAL.search(legacy) and f"{instance.prefix}-br+" not in legacy:
         return Check(
             "other firewalls",
             DEGRADED,
@@ -146,11 +149,7 @@ def _other_firewalls(facts: Facts, instance: Instance) -> Check:
         )
     if not refusing:
         return Check("other firewalls", OK, "no forward chain refuses by default")
-    commands = [
-        f"nft insert rule {chain} {direction} '\"{instance.prefix}-br*\"' accept"
-        for chain in refusing
-        for direction in ("iifname", "oifname")
-    ]
+    commands = [command for chain in refusing for command in _letting_through(chain, instance)]
     return Check(
         "other firewalls",
         DEGRADED,
@@ -158,6 +157,18 @@ def _other_firewalls(facts: Facts, instance: Instance) -> Check:
         _DROPPING,
         "; ".join(commands),
     )
+
+
+def _letting_through(chain: str, instance: Instance) -> Sequence[str]:
+    if chain.startswith("inet firewalld "):  # its table is its own, and others may be refused to write to it
+        return (
+            f"firewall-cmd --permanent --zone=trusted --add-interface='{instance.prefix}-br+'",
+            "firewall-cmd --reload",
+        )
+    return [
+        f"nft insert rule {chain} {direction} '\"{instance.prefix}-br*\"' accept"
+        for direction in ("iifname", "oifname")
+    ]
 
 
 def all_addresses(facts: Facts, instance: Instance) -> tuple[str, ...]:

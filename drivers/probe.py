@@ -82,16 +82,24 @@ if command -v ip > /dev/null; then
   say addresses "$(ip -4 -json address show | tr -d '\n')"
   say links "$(ip -json link show up | tr -d '\n')"
 fi
-# Chains that refuse what is forwarded unless a rule of theirs accepts it, and have none for the instance's bridges.
+# Forward chains that refuse what they don't accept, of tables in which none accepts what the instance's bridges send.
 if command -v nft > /dev/null && [ "$(id -u)" = 0 ] && rules=$(nft list ruleset 2> /dev/null); then
   say forward.refusing "looked$(awk -v bridges="\"$2-br*\"" '
-    /^table / {{ table = $2 " " $3 }}
-    /^\tchain / {{ chain = $2; forwards = accepts = 0; last = "" }}
-    /^\t\ttype .* hook forward / {{ forwards = 1; drops = /policy drop/; next }}
+    /^table / {{ table = $2 " " $3; hook = "" }}
+    /^\tchain / {{ chain = $2; hook = last = ""; drops = 0 }}
+    /^\t\ttype .* hook / {{ hook = $0; sub(/.* hook /, "", hook); sub(/ .*/, "", hook); drops = /policy drop/; next }}
     /^\t\t/ {{ last = $0 }}
-    index($0, bridges) {{ accepts = 1 }}
-    /^\t[}}]/ && forwards && !accepts && table ~ /^(ip|inet) / {{
-      if (drops || last ~ /^\t\t(counter packets [0-9]+ bytes [0-9]+ )?(drop|reject)/) printf ";%s %s", table, chain
+    index($0, bridges) && (hook == "" || hook == "forward") {{ accepts[table] = 1 }}
+    /^\t[}}]/ {{
+      refuses = drops || last ~ /^\t\t(counter packets [0-9]+ bytes [0-9]+ )?(log .*)?(drop|reject|xt target "REJECT")/
+      if (hook == "forward" && refuses && table ~ /^(ip|inet) /) found[++count] = table SUBSEP chain
+      hook = ""
+    }}
+    END {{
+      for (i = 1; i <= count; i++) {{
+        split(found[i], parts, SUBSEP)
+        if (!(parts[1] in accepts)) printf ";%s %s", parts[1], parts[2]
+      }}
     }}
   ' <<< "$rules")"
 fi

@@ -69,15 +69,18 @@ drop_container() { # lxcpath, name
 }
 
 end_container() { # lxcpath, name
-    local status=0
-    timeout $ANSWER_S lxc-stop --kill -P "$1" -n "$2" >/dev/null 2>&1 || status=$? # an error if it does not run
-    ((status != UNANSWERED)) || end_hung_start "$1" "$2"
+    if answers "$1" "$2"; then
+        # It comes back when the last process has gone; it fails if the container does not run.
+        timeout --foreground 30 lxc-stop --kill -P "$1" -n "$2" >/dev/null 2>&1 || true
+    else
+        end_hung_start "$1" "$2"
+    fi
     await_state "$1" "$2" STOPPED 10 || fail $BUSY "container $2 does not stop"
 }
 
 is_running() { # lxcpath, name; the caller holds its lock
     # One that is just starting, or stopping, first comes to where it goes.
-    await_state "$1" "$2" 'RUNNING|STOPPED' 30 || fail $BUSY "container $2 hangs in a change"
+    await_state "$1" "$2" 'RUNNING|STOPPED' 25 || fail $BUSY "container $2 hangs in a change"
     [[ $(lxc-info -P "$1" -n "$2" -s -H 2>/dev/null) != STOPPED ]]
 }
 
@@ -85,35 +88,45 @@ is_running() { # lxcpath, name; the caller holds its lock
 # be stopped: whoever began that start has gone, or has waited for it long enough.
 await_state() { # lxcpath, name, states, seconds
     local status=0
-    timeout $(($4 + ANSWER_S)) lxc-wait -P "$1" -n "$2" -s "$3" -t "$4" >/dev/null 2>&1 || status=$?
+    timeout --foreground $(($4 + ANSWER_S)) lxc-wait -P "$1" -n "$2" -s "$3" -t "$4" >/dev/null 2>&1 || status=$?
     ((status == UNANSWERED)) || return "$status"
     end_hung_start "$1" "$2"
-    timeout $ANSWER_S lxc-wait -P "$1" -n "$2" -s "$3" -t 0 >/dev/null 2>&1
+    timeout --foreground $ANSWER_S lxc-wait -P "$1" -n "$2" -s "$3" -t 0 >/dev/null 2>&1
+}
+
+answers() { # lxcpath, name
+    local status=0
+    timeout --foreground $ANSWER_S lxc-info -P "$1" -n "$2" -s -H >/dev/null 2>&1 || status=$?
+    ((status != UNANSWERED))
 }
 
 # End what a start that hangs has left: the container's monitor, with all hooks, in a session that the monitor leads.
 end_hung_start() { # lxcpath, name
     local process title
     for process in /proc/[0-9]*; do
-        IFS= read -r -d '' title 2>/dev/null <"$process/cmdline" || continue
-        # Not one of the same name on a host that is a container here.
-        [[ $title != "[lxc monitor] $1 $2" || ! $process/ns/pid -ef /proc/self/ns/pid ]] || end_session "${process##*/}"
+        # What nodes run is none of it, and may keep a reader of its arguments waiting.
+        [[ $process/ns/pid -ef /proc/self/ns/pid ]] || continue
+        IFS= read -r -d '' -n 4096 title 2>/dev/null <"$process/cmdline" || continue
+        [[ $title != "[lxc monitor] $1 $2" ]] || end_session "${process##*/}"
     done
+    wait_a_little
+    rmdir /sys/fs/cgroup/{,*/}lxc.{monitor,payload}."$2"{,-[0-9]*} 2>/dev/null || true # those that nothing is in
 }
 
 end_session() { # pid of its leader, whose children go too: they may have a session of their own
-    local process fields parent session
+    local process fields parent session pids=("$1")
     for process in /proc/[0-9]*; do
         read -r fields 2>/dev/null <"$process/stat" || continue
         read -r _ parent _ session _ <<<"${fields##*) }" # proc(5): after the name in brackets
-        [[ $session != "$1" && $parent != "$1" ]] || kill -KILL "${process##*/}" 2>/dev/null || true
+        [[ $session != "$1" && $parent != "$1" ]] || pids+=("${process##*/}")
     done
+    kill -KILL "${pids[@]}" 2>/dev/null || true
 }
 
 # Name the containers that run, a line each.
 running_containers() { # lxcpath
     local dir status=0
-    timeout $ANSWER_S lxc-ls -P "$1" --running -1 || status=$?
+    timeout --foreground $ANSWER_S lxc-ls -P "$1" --running -1 || status=$?
     ((status == UNANSWERED)) || return "$status"
     # One that hangs in its start, and so does not run, holds up the whole list.
     for dir in "$1"/*; do
@@ -124,7 +137,7 @@ running_containers() { # lxcpath
 
 name_if_running() { # lxcpath, name
     local state
-    state=$(timeout $ANSWER_S lxc-info -P "$1" -n "$2" -s -H 2>/dev/null) || return 0
+    state=$(timeout --foreground $ANSWER_S lxc-info -P "$1" -n "$2" -s -H 2>/dev/null) || return 0
     [[ $state == STOPPED ]] || printf '%s\n' "$2"
 }
 

@@ -7,7 +7,7 @@ pool=$root/pool nodes=$pool/nodes
 stop() { # names
     local name
     for name; do
-        lxc-stop -P "$nodes" -n "$name" -t "$timeout_s" >/dev/null 2>&1 &
+        timeout --foreground $((timeout_s + 30)) lxc-stop -P "$nodes" -n "$name" -t "$timeout_s" >/dev/null 2>&1 &
     done
     wait
 }
@@ -22,7 +22,10 @@ else
     for held in "$nodes"/.lock-*; do
         [[ ! -e $held ]] || take_lock "$held"
     done
-    mapfile -t names < <(running_containers "$nodes")
+    names=()
+    for dir in "$nodes"/*; do
+        [[ ! -e $dir/config ]] || ! is_running "$nodes" "${dir##*/}" || names+=("${dir##*/}")
+    done
     stop "${names[@]}"
 fi
 for name in "${names[@]}"; do

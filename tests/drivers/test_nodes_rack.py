@@ -152,6 +152,7 @@ async def test_a_start_that_hangs_although_nobody_waits_for_it_holds_nobody_up(p
     assert [node.container for node in await nodes.found(host)] == [other.container]
     await nodes.remove(host, other.container)
     assert left_of_starts(place) == ""
+    assert container not in place.machine.run("ls -d /sys/fs/cgroup/{,*/}lxc.*", check=False)
 
 
 async def test_a_full_pool_is_told_and_leaves_the_host_as_it_was(place: Place) -> None:

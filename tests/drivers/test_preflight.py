@@ -31,14 +31,22 @@ table ip filter {
 table ip6 filter {
     chain FORWARD { type filter hook forward priority filter; policy drop; }
 }
-table inet firewalld {
-    chain filter_FORWARD {
+table ip docker {
+    chain FORWARD {
+        type filter hook forward priority filter; policy drop;
+        jump DOCKER-USER
+    }
+    chain DOCKER-USER { iifname "tpre-br*" accept; }
+}
+table inet rejecting {
+    chain some {
         type filter hook forward priority filter + 10; policy accept;
         ct state established,related counter accept
-        reject with icmpx admin-prohibited
+        counter reject with icmpx admin-prohibited
     }
 }
 table inet other {
+    set some { type ipv4_addr; }
     chain some { type filter hook forward priority filter; policy accept; ip daddr 192.0.2.7 drop; }
     chain never { drop; }
 }
@@ -133,7 +141,7 @@ async def test_a_measured_sandbox_tells_its_low_settings_and_narrow_link() -> No
         assert "net.ipv4.ip_forward=1" in states["kernel settings"].remedy
         firewalls = states["other firewalls"]
         assert firewalls.state is CheckState.DEGRADED
-        assert "default: ip filter FORWARD, inet firewalld filter_FORWARD" in firewalls.detail
+        assert "default: ip filter FORWARD, inet rejecting some" in firewalls.detail
         await machine.bash(firewalls.remedy)
         again = await LinuxHosts(DEMO, machine.shells).measure(HOST)
         assert next(check.state for check in again.checks if check.name == "other firewalls") is CheckState.OK

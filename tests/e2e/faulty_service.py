@@ -12,6 +12,7 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +132,12 @@ class _Faulty(ActivityInboundInterceptor):
 
 def temporal_children() -> list[int]:
     """Processes that this one started and that are Temporal's server."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == "temporal"]
+    found = []
+    for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        with suppress(FileNotFoundError):  # it has ended
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "temporal":
+                found.append(int(pid))
+    return found
 
 
 async def run_worker(settings: Settings, interceptor: Interceptor) -> None:

@@ -148,14 +148,16 @@ def test_forward_chains_that_refuse_are_found_with_the_rules_that_let_nodes_thro
     assert found.remedy == (
         "nft insert rule ip filter FORWARD iifname '\"demo-br*\"' accept; "
         "nft insert rule ip filter FORWARD oifname '\"demo-br*\"' accept; "
-        "nft insert rule inet firewalld filter_FORWARD iifname '\"demo-br*\"' accept; "
-        "nft insert rule inet firewalld filter_FORWARD oifname '\"demo-br*\"' accept"
+        "firewall-cmd --permanent --zone=trusted --add-interface='demo-br+'; firewall-cmd --reload"
     )
     assert check("other firewalls", DEBIAN_13, forward__refusing="looked").state is CheckState.OK
 
 
 def test_a_legacy_forward_chain_that_drops_is_found() -> None:
     assert check("other firewalls", DEBIAN_13, legacy__forward="-P FORWARD DROP;").state is CheckState.DEGRADED
+    rejecting = "-P FORWARD ACCEPT;-A FORWARD -o x -j ACCEPT;-A FORWARD -j REJECT --reject-with icmp-port-unreachable;"
+    assert check("other firewalls", DEBIAN_13, legacy__forward=rejecting).state is CheckState.DEGRADED
+    assert check("other firewalls", DEBIAN_13, legacy__forward=f"{rejecting}-A FORWARD -j x;").state is CheckState.OK
     allowed = "-P FORWARD DROP;-A FORWARD -i demo-br+ -j ACCEPT;"
     assert check("other firewalls", DEBIAN_13, legacy__forward=allowed).state is CheckState.OK
 
