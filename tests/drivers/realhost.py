@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,15 +52,23 @@ class RealHost:
         return self.host.claim
 
 
+def new_instance() -> tuple[Instance, Path]:
+    """Return an instance that this machine has no other of, and make its root directory."""
+    while True:
+        instance = Instance("t" + secrets.token_hex(2)[:3])
+        root = TMP / f"carina-host-{instance.prefix}"
+        with suppress(FileExistsError):
+            root.mkdir()
+            return instance, root
+
+
 @contextmanager
 def prepared_host(pool_bytes: int = POOL_BYTES) -> Iterator[RealHost]:
     """Prepare this machine for a new instance, and take all of that back at the end."""
     if os.geteuid() != 0:
         pytest.fail("tests of real nodes need root")
     sweep_killed_runs()
-    instance = Instance("t" + secrets.token_hex(2)[:3])
-    root = TMP / f"carina-host-{instance.prefix}"
-    root.mkdir()
+    instance, root = new_instance()
     with ExitStack() as stack:
         lock = stack.enter_context((root / "lock").open("w"))
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -260,7 +260,7 @@ async def test_a_node_whose_start_hangs_keeps_no_other_from_starting(
     (tmp_path / "lxc-start").chmod(0o755)
     with monkeypatch.context() as patched:
         patched.setenv("PATH", str(tmp_path), prepend=":")
-        await bring_up(LocalShell(), real_host.host, node_timeout_s=2)
+        await bring_up(LocalShell(), real_host.host, node_timeout_s=5)
     running = {found.container for found in await NODES.found(real_host.host) if found.running}
     assert running == {plan.container for plan in plans[1:]}
     await bring_up(LocalShell(), real_host.host)

@@ -193,11 +193,15 @@ async def test_uids_that_are_not_claimed_are_refused(plan: NodePlan) -> None:
         await NODES.ensure(dataclasses.replace(plan, uid_base=1_900_000_000), [])
 
 
-async def test_a_docker_that_never_gets_ready_is_told_with_its_journal(plan: NodePlan) -> None:
-    with pytest.raises(DockerSilent, match="unable to configure the Docker daemon"):
-        await LxcNodes(ready_timeout_s=READY_TIMEOUT_S / 10).ensure(
-            plan, [NodeFile("/etc/docker/daemon.json", b"{ nonsense")]
-        )
+async def test_a_docker_that_never_gets_ready_is_told_with_its_journal(real_host: RealHost, plan: NodePlan) -> None:
+    impatient, complaint = LxcNodes(ready_timeout_s=READY_TIMEOUT_S / 10), "unable to configure the Docker daemon"
+    with pytest.raises(DockerSilent):
+        await impatient.ensure(plan, [NodeFile("/etc/docker/daemon.json", b"{ nonsense")])
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        while complaint not in await in_node(real_host, plan, "journalctl", "--unit", "docker.service"):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    with pytest.raises(DockerSilent, match=complaint):
+        await impatient.ensure(plan, [])
 
 
 async def test_a_full_pool_is_told_as_such(node_image: str) -> None:

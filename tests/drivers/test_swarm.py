@@ -305,7 +305,8 @@ async def test_a_proof_while_probes_of_the_one_before_linger_replaces_them(
     formed: Swarm, nodes: DockerNodes, engines: Engines
 ) -> None:
     await formed.ensure_overlay(nodes.members, OVERLAY, nodes.access)
-    await formed.verify(nodes.members, OVERLAY, nodes.access)
+    with contextlib.closing(Swarm(CertificatePki(), patience_s=10, linger_s=30)) as before_that:
+        await before_that.verify(nodes.members, OVERLAY, nodes.access)
     before = set(containers(engines, nodes))
     await formed.verify(nodes.members, OVERLAY, nodes.access)
     assert before

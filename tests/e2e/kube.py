@@ -14,6 +14,8 @@ from installation import KUBERNETES_VERSION, Installation, Json, until
 
 PROBE_IMAGE = "carina/probe:1"
 PORT = 6443
+ANSWER_S = 90.0
+"""After a reboot, until the cluster's names and ways are known everywhere."""
 PAGE = "it works"
 WEB = f"mkdir -p /www && echo {PAGE} > /www/index.html && exec httpd -f -p 8080 -h /www"
 PODS = "/api/v1/namespaces/default/pods"
@@ -108,14 +110,14 @@ class Kube:
     def places(self, name: str) -> set[str]:
         return {pod["spec"]["nodeName"] for pod in self.items(PODS, labelSelector=f"app={name}")}
 
-    async def fetch(self, asker: str, name: str, *, timeout_s: float = 20) -> str:
+    async def fetch(self, asker: str, name: str) -> str:
         """Return what a pod on the node with the address `asker` gets from the Service `name`."""
         pod = f"asks-{name}"
         self.pod(pod, asker, f"until wget -q -T 2 -O - http://{name}:8080/ 2> /dev/null; do usleep 50000; done")
         try:
             await until(
                 lambda: self.get(f"{PODS}/{pod}")["status"]["phase"] == "Succeeded",
-                timeout_s,
+                ANSWER_S,
                 f"{asker} gets an answer from {name}",
             )
             return self.log(pod)

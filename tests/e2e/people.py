@@ -46,7 +46,7 @@ class People(Protocol):
     def places(self, name: str) -> set[str]:
         """On which nodes the service's servers run, as the cluster names them."""
 
-    async def fetch(self, asker: str, name: str, *, timeout_s: float = 20) -> str:
+    async def fetch(self, asker: str, name: str) -> str:
         """Return what a container on the node with the address `asker` gets from the web server or service."""
 
     def leftovers(self) -> list[str]:

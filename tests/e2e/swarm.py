@@ -1,19 +1,23 @@
 """A Swarm cluster as its people see it: through Docker's own client, with the cluster's credentials."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import docker
 import docker.tls
 from credentials import credentials
 from docker.errors import APIError, ContainerError
+from docker.models.containers import Container
 from docker.types import EndpointSpec, RestartPolicy
 from installation import Installation, until
 from requests import RequestException
 
 PROBE_IMAGE = "carina/probe:1"
 PORT = 2376
+START_TRIES = 3
+GOSSIP_S = 90.0
+"""Docker's gossip tries again after a minute where it misses an engine that came, or whose last container went."""
 PAGE = "it works"
 WEB = ["sh", "-c", f"mkdir -p /www && echo {PAGE} > /www/index.html && exec httpd -f -p 8080 -h /www"]
 
@@ -63,15 +67,16 @@ class Swarm:
             return 0
 
     def run(self, name: str, address: str) -> None:
-        self.at(address).containers.run(
+        web = self.at(address).containers.create(
             PROBE_IMAGE,
             WEB,
             name=name,
             network="carina",
             restart_policy={"Name": "always"},
-            detach=True,
             stop_signal="SIGKILL",
         )
+        if not any(starts(web) for _ in range(START_TRIES - 1)):
+            web.start()
 
     def remove(self, name: str, address: str) -> None:
         self.at(address).containers.get(name).remove(force=True)
@@ -110,7 +115,7 @@ class Swarm:
         tasks = self.manager.api.tasks(filters={"service": name, "desired-state": "running"})
         return {task["NodeID"] for task in tasks}
 
-    async def fetch(self, asker: str, name: str, *, timeout_s: float = 20) -> str:
+    async def fetch(self, asker: str, name: str) -> str:
         """Return what a container on the node with the address `asker` gets from `name` on the overlay network."""
         got: list[str] = []
 
@@ -123,7 +128,7 @@ class Swarm:
             got.append(output.decode().strip())
             return True
 
-        await until(ask, timeout_s, f"{asker} gets an answer from {name}")
+        await until(ask, GOSSIP_S, f"{asker} gets an answer from {name}")
         return got[0]
 
     def leftovers(self) -> list[str]:
@@ -134,6 +139,14 @@ class Swarm:
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
+
+
+def starts(container: Container) -> bool:
+    """Return whether the container could be started. An engine may not get it onto its network at once."""
+    with suppress(APIError):
+        container.start()
+        return True
+    return False
 
 
 @contextmanager

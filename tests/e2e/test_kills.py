@@ -36,8 +36,10 @@ WORKFLOWS = {
     "load-image": "LoadImage",
 }
 ITS_OWN_END = "its own end"
-LAST_KILL_S = 10.0
-TIMEOUT_S = 420.0
+LAST_KILL_S = 60.0
+"""After success was recorded, until the step that did so was killed at its end: another's kill may come between."""
+TIMEOUT_S = 900.0
+"""For all kills of an operation, and for what they cost: mostly the time until Temporal notices, and a restart."""
 FILLER_BYTES = 32 * 1024 * 1024
 """An image of this size takes long enough for a kill in the midst of its loading."""
 
@@ -150,7 +152,7 @@ class Story:
             try:
                 assert not missed[name], f"not killed at {missed[name]}"
                 await check()
-            except AssertionError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is how this one came out
                 self.outcomes[name].set_exception(error)
             else:
                 self.outcomes[name].set_result(None)

@@ -15,8 +15,6 @@ from sweeping import sweep_until
 from tests.rack.host import RackHost
 
 PORT = 18080
-GOSSIP_S = 90.0
-"""How long Docker may take to tell all engines of one that has come back: it tries again after a minute."""
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +104,7 @@ async def _assert_lives(bed: Racked, cluster: Json, nodes: int) -> None:
         for name, address in webs.items():
             people.run(name, address)
         for name, asker in zip(webs, [*addresses[1:], addresses[0]], strict=True):
-            assert await people.fetch(asker, name, timeout_s=GOSSIP_S) == PAGE
+            assert await people.fetch(asker, name) == PAGE
         for name, address in webs.items():
             people.remove(name, address)
 

@@ -44,12 +44,16 @@ def readiness(bed: Bed) -> Readiness:
     return Readiness(bed)
 
 
-@pytest.fixture
-def watch(bed: Bed, readiness: Readiness) -> Watch:
+def watch_of(bed: Bed, readiness: Readiness, answer_timeout_s: float) -> Watch:
     orchestrators = {"swarm": cast("Orchestrator", readiness)}
     secrets = ClusterSecrets(bed.records, FileVault(bed.vault_key))
     nodes = cast("Nodes", bed.nodes)
-    return Watch(bed.records, secrets, nodes, bed.fabric, orchestrators, period_s=15, answer_timeout_s=0.05)
+    return Watch(bed.records, secrets, nodes, bed.fabric, orchestrators, period_s=15, answer_timeout_s=answer_timeout_s)
+
+
+@pytest.fixture
+def watch(bed: Bed, readiness: Readiness) -> Watch:
+    return watch_of(bed, readiness, answer_timeout_s=30)
 
 
 def stop(bed: Bed, *names: str) -> None:
@@ -212,9 +216,8 @@ async def test_a_node_that_is_not_ready_is_said_once_a_second_look_confirms_it(
     assert (bed.cluster(cluster).health, told(bed, cluster), heals(bed, cluster)) == (Health.HEALTHY, [], [])
 
 
-async def test_a_manager_that_is_silent_is_said_and_not_asked_again_while_it_is(
-    bed: Bed, watch: Watch, readiness: Readiness
-) -> None:
+async def test_a_manager_that_is_silent_is_said_and_not_asked_again_while_it_is(bed: Bed, readiness: Readiness) -> None:
+    watch = watch_of(bed, readiness, answer_timeout_s=0.5)
     cluster = await bed.active(count=2)
     other = await bed.active("other")
     readiness.silent = True

@@ -1,5 +1,6 @@
 """Overlay networks: made and proved, or gone again."""
 
+from temporalio.client import WorkflowExecutionStatus
 from workflow_testbed import Bed, steps_named
 
 from domain.clusters import ClusterStatus
@@ -26,6 +27,14 @@ async def test_an_overlay_is_made_and_proved_and_removed(bed: Bed) -> None:
     assert made(bed) == {DEFAULT_OVERLAY}
     assert set(bed.overlay_views(cluster)) == {DEFAULT_OVERLAY}
     assert bed.cluster(cluster).status is ClusterStatus.ACTIVE
+
+
+async def test_clusters_prove_their_overlays_side_by_side(bed: Bed) -> None:
+    held = bed.trouble.hold("orchestrator.verify")
+    handles = [await bed.start(bed.accept_create(name, 1).operation) for name in ("one", "other")]
+    await bed.until(lambda: bed.trouble.count("orchestrator.verify") == len(handles))
+    held.release()
+    assert [await bed.end(handle) for handle in handles] == [WorkflowExecutionStatus.COMPLETED] * 2
 
 
 async def test_an_overlay_that_carries_no_traffic_is_undone_at_once(bed: Bed) -> None:
