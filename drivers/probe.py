@@ -2,6 +2,41 @@
 
 from drivers.provision import APPARMOR_ON, HAS_MODULES
 
+_REFUSING_CHAINS = r"""
+  # Of a list of all rules: forward chains that refuse whatever they do not accept, and that lead to no rule which
+  # accepts what comes from the bridges.
+  function accepted(first, at,   targets, count, i) {
+    if ((first, at) in seen) return 0
+    seen[first, at] = 1
+    if (at in accepts) return 1
+    count = split(leads[at], targets, " ")
+    for (i = 1; i <= count; i++) if (accepted(first, table_of[at] SUBSEP targets[i])) return 1
+    return 0
+  }
+  /^table / { table = $2 " " $3 }
+  /^\tchain / { at = table SUBSEP $2; table_of[at] = table; last = ""; forwards = drops = 0 }
+  /^\t\ttype .* hook / { forwards = / hook forward /; drops = /policy drop/; next }
+  /^\t\t/ {
+    last = $0
+    sub(/ comment "[^"]*"$/, "")
+    if (index($0, bridges) && / (accept|(jump|goto) [^ ]+)$/) accepts[at] = 1
+    gsub(/"[^"]*"|[,}]/, "")
+    for (i = 1; i < NF; i++) if ($i == "jump" || $i == "goto") leads[at] = leads[at] " " $(i + 1)
+  }
+  /^\t}/ {
+    logs = "(log (prefix \"[^\"]*\" )?((level|group|snaplen|flags) [a-z0-9]+ )*)?"
+    refuses = drops || last ~ "^\t\t(counter packets [0-9]+ bytes [0-9]+ )?" logs "(drop|reject|xt target \"REJECT\")"
+    if (forwards && refuses && table ~ /^(ip|inet) /) found[++chains] = at
+    forwards = 0
+  }
+  END {
+    for (i = 1; i <= chains; i++) if (!accepted(found[i], found[i])) {
+      split(found[i], parts, SUBSEP)
+      printf ";%s %s", parts[1], parts[2]
+    }
+  }
+"""
+
 FACTS = rf"""
 # $1: the instance's root directory, $2: its prefix, $3: where claims are, $4: the trials
 # $5: the block device for the pool, if there is to be one
@@ -82,26 +117,8 @@ if command -v ip > /dev/null; then
   say addresses "$(ip -4 -json address show | tr -d '\n')"
   say links "$(ip -json link show up | tr -d '\n')"
 fi
-# Forward chains that refuse what they don't accept, of tables in which none accepts what the instance's bridges send.
 if command -v nft > /dev/null && [ "$(id -u)" = 0 ] && rules=$(nft list ruleset 2> /dev/null); then
-  say forward.refusing "looked$(awk -v bridges="\"$2-br*\"" '
-    /^table / {{ table = $2 " " $3; hook = "" }}
-    /^\tchain / {{ chain = $2; hook = last = ""; drops = 0 }}
-    /^\t\ttype .* hook / {{ hook = $0; sub(/.* hook /, "", hook); sub(/ .*/, "", hook); drops = /policy drop/; next }}
-    /^\t\t/ {{ last = $0 }}
-    index($0, bridges) && (hook == "" || hook == "forward") {{ accepts[table] = 1 }}
-    /^\t[}}]/ {{
-      refuses = drops || last ~ /^\t\t(counter packets [0-9]+ bytes [0-9]+ )?(log .*)?(drop|reject|xt target "REJECT")/
-      if (hook == "forward" && refuses && table ~ /^(ip|inet) /) found[++count] = table SUBSEP chain
-      hook = ""
-    }}
-    END {{
-      for (i = 1; i <= count; i++) {{
-        split(found[i], parts, SUBSEP)
-        if (!(parts[1] in accepts)) printf ";%s %s", parts[1], parts[2]
-      }}
-    }}
-  ' <<< "$rules")"
+  say forward.refusing "looked$(awk -v bridges="\"$2-br*\"" '{_REFUSING_CHAINS}' <<< "$rules")"
 fi
 # Not asked for a table that is not there, since asking would make it.
 if grep -qsx filter /proc/net/ip_tables_names && command -v iptables-legacy > /dev/null; then

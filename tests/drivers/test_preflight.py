@@ -45,6 +45,32 @@ table inet rejecting {
         counter reject with icmpx admin-prohibited
     }
 }
+table inet logging {
+    chain user_input { iifname "tpre-br*" accept; }
+    chain user_forward { iifname "tpre-br*" counter; }
+    chain some {
+        type filter hook forward priority filter + 20; policy accept;
+        jump user_forward
+        log prefix "we drop this: " level info drop
+    }
+    chain noting {
+        type filter hook forward priority filter + 21; policy accept;
+        log prefix "we drop this: " counter
+    }
+}
+table inet dispatching {
+    chain some {
+        type filter hook forward priority filter; policy drop;
+        jump zones
+    }
+    chain zones {
+        jump nowhere
+        iifname "tpre-br*" goto trusted
+    }
+    chain nowhere { ip daddr 192.0.2.8 goto some_end; }
+    chain some_end { drop; }
+    chain trusted { accept; }
+}
 table inet other {
     set some { type ipv4_addr; }
     chain some { type filter hook forward priority filter; policy accept; ip daddr 192.0.2.7 drop; }
@@ -141,7 +167,8 @@ async def test_a_measured_sandbox_tells_its_low_settings_and_narrow_link() -> No
         assert "net.ipv4.ip_forward=1" in states["kernel settings"].remedy
         firewalls = states["other firewalls"]
         assert firewalls.state is CheckState.DEGRADED
-        assert "default: ip filter FORWARD, inet rejecting some" in firewalls.detail
+        refusing = "ip filter FORWARD, inet rejecting some, inet logging some"
+        assert firewalls.detail == f"forwarded packets are refused by default: {refusing}"
         await machine.bash(firewalls.remedy)
         again = await LinuxHosts(DEMO, machine.shells).measure(HOST)
         assert next(check.state for check in again.checks if check.name == "other firewalls") is CheckState.OK
