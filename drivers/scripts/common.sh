@@ -73,7 +73,7 @@ end_container() { # lxcpath, name
         # It comes back when the last process has gone; it fails if the container does not run.
         timeout --foreground 30 lxc-stop --kill -P "$1" -n "$2" >/dev/null 2>&1 || true
     else
-        end_hung_start "$1" "$2"
+        end_monitor "$1" "$2"
     fi
     await_state "$1" "$2" STOPPED 10 || fail $BUSY "container $2 does not stop"
 }
@@ -84,13 +84,14 @@ is_running() { # lxcpath, name; the caller holds its lock
     [[ $(lxc-info -P "$1" -n "$2" -s -H 2>/dev/null) != STOPPED ]]
 }
 
-# Return whether a container came to one of the states in time. One that hangs in its start is ended, and so comes to
-# be stopped: whoever began that start has gone, or has waited for it long enough.
+# Return whether a container came to one of the states in time. One that hangs in a change is ended, and so comes to be
+# stopped: whoever began that change has gone, or has waited for it long enough. One whose init runs is left alone.
 await_state() { # lxcpath, name, states, seconds
     local status=0
     timeout --foreground $(($4 + ANSWER_S)) lxc-wait -P "$1" -n "$2" -s "$3" -t "$4" >/dev/null 2>&1 || status=$?
-    ((status == UNANSWERED)) || return "$status"
-    end_hung_start "$1" "$2"
+    ((status != 0)) || return 0
+    ! init_runs "$1" "$2" || return 1
+    end_monitor "$1" "$2"
     timeout --foreground $ANSWER_S lxc-wait -P "$1" -n "$2" -s "$3" -t 0 >/dev/null 2>&1
 }
 
@@ -100,33 +101,65 @@ answers() { # lxcpath, name
     ((status != UNANSWERED))
 }
 
-# End what a start that hangs has left: the container's monitor, with all hooks, in a session that the monitor leads.
-end_hung_start() { # lxcpath, name
+# Return whether a container has an init of its own: a child of its monitor that has left both the host's processes
+# and LXC's program.
+init_runs() { # lxcpath, name
+    local monitor pid parent
+    while read -r monitor; do
+        while read -r pid parent; do
+            [[ $parent == "$monitor" && -e /proc/$pid/exe ]] || continue
+            [[ /proc/$pid/exe -ef /proc/$monitor/exe || /proc/$pid/ns/pid -ef /proc/self/ns/pid ]] || return 0
+        done < <(started_by "$monitor")
+    done < <(monitors "$1" "$2")
+    return 1
+}
+
+# End a container's monitor with all that it has started, hooks too, and remove the cgroups that it would have removed.
+end_monitor() { # lxcpath, name
+    local monitor pid pids dir left tries=200
+    while read -r monitor; do
+        pids=("$monitor")
+        while read -r pid _; do
+            pids+=("$pid")
+        done < <(started_by "$monitor")
+        kill -KILL "${pids[@]}" 2>/dev/null || true
+    done < <(monitors "$1" "$2")
+    while ((tries--)); do
+        left=
+        for dir in /sys/fs/cgroup/{,*/}lxc.{monitor,payload}."$2"{,-[0-9]*}; do
+            [[ ! -d $dir ]] || rmdir "$dir" 2>/dev/null || left=yes
+        done
+        [[ $left ]] || break
+        wait_a_little
+    done
+}
+
+# The pids of a container's monitors, a line each.
+monitors() { # lxcpath, name
     local process title
     for process in /proc/[0-9]*; do
         # What nodes run is none of it, and may keep a reader of its arguments waiting.
         [[ $process/ns/pid -ef /proc/self/ns/pid ]] || continue
         IFS= read -r -d '' -n 4096 title 2>/dev/null <"$process/cmdline" || continue
-        [[ $title != "[lxc monitor] $1 $2" ]] || end_session "${process##*/}"
+        [[ $title != "[lxc monitor] $1 $2" ]] || printf '%s\n' "${process##*/}"
     done
-    wait_a_little
-    rmdir /sys/fs/cgroup/{,*/}lxc.{monitor,payload}."$2"{,-[0-9]*} 2>/dev/null || true # those that nothing is in
 }
 
-end_session() { # pid of its leader, whose children go too: they may have a session of their own
-    local process fields parent session pids=("$1")
+# What a process has started, a line each, with its parent: the session that it leads, and children with others.
+started_by() { # pid
+    local process fields parent session
     for process in /proc/[0-9]*; do
         read -r fields 2>/dev/null <"$process/stat" || continue
         read -r _ parent _ session _ <<<"${fields##*) }" # proc(5): after the name in brackets
-        [[ $session != "$1" && $parent != "$1" ]] || pids+=("${process##*/}")
+        [[ ${process##*/} == "$1" || ($session != "$1" && $parent != "$1") ]] || printf '%s\n' "${process##*/} $parent"
     done
-    kill -KILL "${pids[@]}" 2>/dev/null || true
 }
 
 # Name the containers that run, a line each.
 running_containers() { # lxcpath
     local dir status=0
-    timeout --foreground $ANSWER_S lxc-ls -P "$1" --running -1 || status=$?
+    timeout --foreground $ANSWER_S lxc-ls -P "$1" --running --fancy --fancy-format NAME,STATE |
+        awk 'NR > 1 && $2 != "STARTING" { print $1 }' || status=$?
     ((status == UNANSWERED)) || return "$status"
     # One that hangs in its start, and so does not run, holds up the whole list.
     for dir in "$1"/*; do
@@ -136,9 +169,13 @@ running_containers() { # lxcpath
 }
 
 name_if_running() { # lxcpath, name
-    local state
-    state=$(timeout --foreground $ANSWER_S lxc-info -P "$1" -n "$2" -s -H 2>/dev/null) || return 0
-    [[ $state == STOPPED ]] || printf '%s\n' "$2"
+    local state status=0
+    state=$(timeout --foreground $ANSWER_S lxc-info -P "$1" -n "$2" -s -H 2>/dev/null) || status=$?
+    if ((status == UNANSWERED)); then
+        ! init_runs "$1" "$2" || printf '%s\n' "$2"
+    elif ((status == 0)) && [[ $state != STOPPED && $state != STARTING ]]; then
+        printf '%s\n' "$2"
+    fi
 }
 
 # On disk a container's root is the host's root (the mount is mapped, not the files), so what is setuid inside must

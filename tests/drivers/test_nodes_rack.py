@@ -1,17 +1,19 @@
 """Nodes on a host that is a machine of its own, reached over SSH: their sizes, and what goes wrong there."""
 
 import asyncio
+import re
 import shlex
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
+from docker_nodes import until
 from realhost import RealHost
 
 from domain.allocation import node_address, uid_base
 from domain.clusters import SWARM
-from domain.errors import DiskFull, NodeNotStarted
+from domain.errors import CommandFailed, DiskFull, NodeNotStarted
 from domain.hosts import CAP_LIMITS, CAP_LXCFS, CAP_QUOTA, Host, HostState, Login
 from domain.instance import Instance
 from domain.nodes import NodePlan, NodeRole, Segment, Stamp
@@ -31,6 +33,7 @@ NETWORK = "10.92.0.0/16"
 MIB = 2**20
 HANGS_ITSELF = "exec sleep 600"
 HANGS_IN_A_HOOK = 'exec /usr/bin/lxc-start "$@" -s "lxc.hook.pre-start=sleep 600 #"'
+HANGS_WITH_CGROUPS = 'exec /usr/bin/lxc-start "$@" -s "lxc.hook.mount=sleep 600 #"'
 SIZE = Size(cpus=1, memory_bytes=512 * MIB, disk_bytes=300 * MIB)
 
 
@@ -138,9 +141,10 @@ async def test_a_start_that_hangs_although_nobody_waits_for_it_holds_nobody_up(p
 
     async def hang() -> None:
         await nodes.stop(host, container, 10)
-        start = f"bash -c {shlex.quote(HANGS_IN_A_HOOK)} lxc-start -P {ROOT}/pool/nodes -n {container} -d"
+        start = f"bash -c {shlex.quote(HANGS_WITH_CGROUPS)} lxc-start -P {ROOT}/pool/nodes -n {container} -d"
         place.machine.run(f"timeout --foreground 1 {start} < /dev/null || true")
-        assert "lxc monitor" in left_of_starts(place)
+        hanging = f"monitor. {ROOT}/pool/nodes {container}\n.*sleep 600"
+        until(lambda: bool(re.search(hanging, left_of_starts(place))))
 
     await hang()
     found = {node.container: node.running for node in await nodes.found(host)}
@@ -153,6 +157,23 @@ async def test_a_start_that_hangs_although_nobody_waits_for_it_holds_nobody_up(p
     await nodes.remove(host, other.container)
     assert left_of_starts(place) == ""
     assert container not in place.machine.run("ls -d /sys/fs/cgroup/{,*/}lxc.*", check=False)
+
+
+async def test_a_node_whose_monitor_says_nothing_is_left_to_run(place: Place) -> None:
+    nodes = LxcNodes(place.shells, ready_timeout_s=90)
+    host, container = place.plan.host, place.plan.container
+    await nodes.ensure(place.plan, [])
+    place.inside("touch /run/still-here")
+    place.machine.run("pkill -STOP --full '^.lxc monitor'")
+    try:
+        assert [node.running for node in await nodes.found(host)] == [True]
+        with pytest.raises(CommandFailed, match=f"container {container} hangs in a change"):
+            await nodes.ensure(place.plan, [])
+    finally:
+        place.machine.run("pkill -CONT --full '^.lxc monitor'")
+    await nodes.ensure(place.plan, [])
+    place.inside("test -e /run/still-here")
+    await nodes.remove(host, container)
 
 
 async def test_a_full_pool_is_told_and_leaves_the_host_as_it_was(place: Place) -> None:

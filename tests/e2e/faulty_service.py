@@ -69,7 +69,8 @@ class Faults:
         except FileExistsError:
             return
         for pid in [os.getpid()] if victim == SELF else await self._temporal():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended
+                os.kill(pid, signal.SIGKILL)
 
     async def _temporal(self) -> list[int]:
         while not (pids := temporal_children()):  # noqa: ASYNC110 - processes that others start
@@ -134,7 +135,7 @@ def temporal_children() -> list[int]:
     """Processes that this one started and that are Temporal's server."""
     found = []
     for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
-        with suppress(FileNotFoundError):  # it has ended
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             if Path(f"/proc/{pid}/comm").read_text().strip() == "temporal":
                 found.append(int(pid))
     return found

@@ -7,7 +7,7 @@ from typing import Any
 import docker
 import docker.tls
 from credentials import credentials
-from docker.errors import APIError, ContainerError
+from docker.errors import APIError
 from docker.models.containers import Container
 from docker.types import EndpointSpec, RestartPolicy
 from installation import Installation, until
@@ -121,12 +121,14 @@ class Swarm:
 
         def ask() -> bool:
             command = ["timeout", "2", "wget", "-q", "-O", "-", f"http://{name}:8080/"]
+            probe = self.at(asker).containers.create(PROBE_IMAGE, command, network="carina")
             try:
-                output = self.at(asker).containers.run(PROBE_IMAGE, command, network="carina", remove=True)
-            except (ContainerError, APIError):
-                return False  # not yet: a name or a way is not known everywhere at once
-            got.append(output.decode().strip())
-            return True
+                # Else not yet: a name or a way is not known everywhere at once.
+                if starts(probe) and probe.wait()["StatusCode"] == 0:
+                    got.append(probe.logs(stderr=False).decode().strip())
+            finally:
+                probe.remove(force=True)
+            return bool(got)
 
         await until(ask, GOSSIP_S, f"{asker} gets an answer from {name}")
         return got[0]
