@@ -1,16 +1,25 @@
-"""What nodes are kept from: all hosts but their own, and what manages them."""
+"""What each host has to know of all others: nodes are kept from them, and packets to them are encrypted, if wanted."""
 
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from activities.hosts_at_once import Part, converge
 from activities.ports import Fabric
 from activities.record_ports import Records
 from activities.shared_run import SharedRun
 from domain.errors import StepFailed
-from domain.hosts import Host, HostState
+from domain.hosts import Host, HostState, TunnelPeer
 
 _GUARDED = frozenset({HostState.PREPARING, HostState.READY})
+
+
+@dataclass(frozen=True)
+class _Others:
+    """What a host has to know: networks that its nodes are kept from, and who has WireGuard; None if itself has not."""
+
+    guarded: tuple[str, ...]
+    peers: tuple[TunnelPeer, ...] | None
 
 
 class Guards:
@@ -37,24 +46,42 @@ class Guards:
     async def _bring(self) -> Sequence[tuple[Host, StepFailed]]:
         left_out: dict[str, tuple[Host, StepFailed]] = {}
 
-        async def guard(part: Part[tuple[str, ...]]) -> None:
+        async def guard(part: Part[_Others]) -> None:
             left_out.pop(part.host.id, None)
             try:
-                await self._fabric.ensure_guarded(part.host, part.wanted)
+                await self._fabric.ensure_guarded(part.host, part.wanted.guarded)
+                if part.wanted.peers is not None:
+                    await self._fabric.ensure_tunnels(part.host, part.wanted.peers)
             except StepFailed as error:
                 left_out[part.host.id] = part.host, error
 
         await converge(self._wanted, guard, all_must_answer=True)
         return list(left_out.values())
 
-    def _wanted(self) -> list[Part[tuple[str, ...]]]:
+    def _wanted(self) -> list[Part[_Others]]:
         hosts = self._records.hosts()
         guarded = [host for host in hosts if host.state in _GUARDED and host.claim is not None]
         networks = {host.id: _networks(host) for host in hosts}
         return [
-            Part(host, (*sorted(set().union(*networks.values()) - networks[host.id]), *self._management_networks))
+            Part(
+                host,
+                _Others(
+                    (*sorted(set().union(*networks.values()) - networks[host.id]), *self._management_networks),
+                    _peers(host, hosts),
+                ),
+            )
             for host in guarded
         ]
+
+
+def _peers(host: Host, hosts: Sequence[Host]) -> tuple[TunnelPeer, ...] | None:
+    if host.tunnel is None:
+        return None
+    return tuple(
+        TunnelPeer(other.fabric_address, other.tunnel)
+        for other in hosts
+        if other.id != host.id and other.tunnel is not None and _is_ipv4(other.fabric_address)
+    )
 
 
 def _networks(host: Host) -> set[str]:

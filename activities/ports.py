@@ -7,7 +7,7 @@ from typing import Protocol
 
 from domain.clusters import Capability, ClusterType
 from domain.facts import ClusterFacts, NodeFacts
-from domain.hosts import Claim, Host, HostReport
+from domain.hosts import Claim, Host, HostReport, TunnelPeer
 from domain.nodes import FoundNode, FoundSegment, Member, Neighbour, NodeFile, NodePlan, Segment
 from domain.overlays import Overlay
 from domain.publications import Publication
@@ -104,6 +104,13 @@ class Fabric(Protocol):
 
     async def ensure_guarded(self, host: Host, networks: Sequence[str]) -> None:
         """Keep nodes from opening connections to these networks (CIDR): other hosts, and what manages them."""
+        ...
+
+    async def ensure_tunnels(self, host: Host, peers: Sequence[TunnelPeer]) -> None:
+        """Send clusters' packets to these hosts by WireGuard, and take them from there only so.
+
+        Of hosts that are not among them any more nothing is taken by it. The host has a tunnel's end itself.
+        """
         ...
 
 

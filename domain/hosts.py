@@ -55,6 +55,22 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class TunnelEnd:
+    """A host's end of WireGuard: the UDP port where it listens, and its public key, in base64."""
+
+    port: int
+    public_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelPeer:
+    """Another host that has WireGuard, and its IPv4 address in the fabric."""
+
+    address: str
+    end: TunnelEnd
+
+
+@dataclass(frozen=True, slots=True)
 class HostReport:
     """What a host can do, measured. `capabilities` are the names of features that clusters depend on."""
 
@@ -68,6 +84,8 @@ class HostReport:
     """The IPv4 address on the way to other hosts, as far as the host itself can tell; empty if it can't."""
     addresses: tuple[str, ...] = ()
     """All its IPv4 addresses, but for those of clusters' networks."""
+    tunnel: TunnelEnd | None = None
+    """Its end of WireGuard, if that is wanted and the kernel has it. Then `mtu` is what is left inside."""
 
     @property
     def fit(self) -> bool:
@@ -85,6 +103,7 @@ CAP_IPVS = "ipvs"  # service VIPs and the ingress mesh answer
 CAP_APPARMOR = "apparmor"
 CAP_LXCFS = "lxcfs"  # nodes with a size see it as their memory and CPUs
 CAP_QUOTA = "quota"  # nodes' disks can be limited
+CAP_WIREGUARD = "wireguard"  # what goes to other hosts that have it is encrypted
 CAP_LIMITS = "limits"  # nodes' memory and CPUs can be limited
 
 
@@ -121,8 +140,8 @@ class Host:
 
     `root` is the directory on the host that holds all that the instance keeps there. `fabric_address` is the IPv4
     address at which other hosts reach it: as measured, or `fabric_address_given` by the operator; `addresses` are all
-    that were measured. `device` is the block device that the storage pool is to be made on; empty is none. `size` is
-    what the machine has. A `cordoned` host takes no new nodes.
+    that were measured, and `tunnel` its end of WireGuard, if it has one. `device` is the block device that the storage
+    pool is to be made on; empty is none. `size` is what the machine has. A `cordoned` host takes no new nodes.
     """
 
     id: str
@@ -143,6 +162,7 @@ class Host:
     size: Size = Size()
     fabric_address_given: bool = False
     addresses: tuple[str, ...] = ()
+    tunnel: TunnelEnd | None = None
 
     @property
     def local(self) -> bool:

@@ -44,6 +44,12 @@ def pool_changes(pool: PoolOutcome, host: Host) -> list[str]:
     return [f"mount the storage pool at {where}"] if pool.mounted else []
 
 
+def tunnel_change(change: str) -> list[str]:
+    """Say what becomes of WireGuard: `change` is "key", "off" or empty."""
+    told = {"key": "make a key for WireGuard to other hosts", "off": "remove WireGuard to other hosts, with its key"}
+    return [told[change]] if change else []
+
+
 def boot_changes(paths: Sequence[str]) -> list[str]:
     """Say which files are written that bring the host's nodes back after a reboot."""
     return [f"write {path}, which brings nodes back after a reboot" for path in paths]

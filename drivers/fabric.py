@@ -22,21 +22,21 @@ The table's policy:
 - nodes send no VXLAN to the outside, where it would be taken for their host's;
 - what else nodes send to the outside is accepted, and masqueraded as the host;
 - a packet from a bridge has a source address of that bridge's subnet, or of its cluster's pods, or it is dropped;
-- VXLAN packets of a cluster are taken from hosts that carry its nodes, and from nobody else.
+- VXLAN packets of a cluster are taken from hosts that carry its nodes, and from nobody else; from those that have
+  WireGuard, as this one, out of a tunnel only.
 
 With br_netfilter loaded (net.bridge.bridge-nf-call-iptables=1) frames between the ports of one bridge pass the forward
 hook too, with the bridge as both input and output interface: hence the set `same`.
 """
 
 from collections.abc import Sequence
-from importlib.resources import files
 
-from domain.hosts import Host
+from domain.hosts import Host, TunnelPeer
 from domain.instance import Instance
 from domain.nodes import FoundSegment, Neighbour, NodePlan, Segment
 from domain.publications import Publication
-from drivers.fabric_state import guarded_lines, publication_lines, segment_lines
-from drivers.image_recipe import script
+from drivers.fabric_state import guarded_lines, publication_lines, segment_lines, tunnel_lines
+from drivers.image_recipe import part, script
 from drivers.shell import Result, Shells
 
 _TIMEOUT_S = 30.0
@@ -111,6 +111,14 @@ class LinuxFabric:
         lines = guarded_lines(networks)
         await self._run(host, "fabric_keep", "guarded", stdin=lines, what=f"Guarding networks from {host.name}'s nodes")
 
+    async def ensure_tunnels(self, host: Host, peers: Sequence[TunnelPeer]) -> None:
+        """Send clusters' packets to these hosts by WireGuard, take them from there only so, and from no other host so.
+
+        The private key stays on the host; see `LinuxHosts.ensure_prepared`, which has it made.
+        """
+        lines = tunnel_lines(host, peers)
+        await self._run(host, "wireguard_peers", stdin=lines, what=f"Setting WireGuard up on {host.name}")
+
     async def remove_all(self, host: Host) -> None:
         """Remove all the instance's bridges, its table and what is kept of them, whatever they belong to."""
         await self._run(host, "fabric_remove", what="Removing all bridges")
@@ -127,7 +135,7 @@ class LinuxFabric:
 
 def fabric_script(name: str, scope: str) -> str:
     """Return a script of drivers/scripts with what it needs before it; `scope` sets $root and $prefix."""
-    return scope + script("fabric") + (files("drivers") / "scripts" / f"{name}.sh").read_text()
+    return scope + script("fabric") + part("wireguard") + part(name)
 
 
 def _found(line: str) -> FoundSegment:

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 
 from domain.errors import HostNotReady
-from domain.hosts import Endpoint, Host
+from domain.hosts import Endpoint, Host, TunnelPeer
 from domain.nodes import Neighbour, Segment, hardware_address
 from domain.publications import Publication
 
@@ -49,6 +49,12 @@ def guarded_lines(networks: Sequence[str]) -> bytes:
     parsed = {ipaddress.ip_network(each, strict=False) for each in networks}
     ours = sorted(each for each in parsed if isinstance(each, ipaddress.IPv4Network))
     return _text(str(each) for each in ours)
+
+
+def tunnel_lines(host: Host, peers: Sequence[TunnelPeer]) -> bytes:
+    """Return the MTU of the tunnel to other hosts, and those: address in the fabric, port, public key."""
+    ours = sorted(peers, key=lambda each: ipaddress.IPv4Address(each.address))
+    return _text([f"mtu {host.mtu}", *(f"{each.address} {each.end.port} {each.end.public_key}" for each in ours)])
 
 
 def _fabric_address(address: str, whose: str) -> str:

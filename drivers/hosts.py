@@ -10,9 +10,9 @@ from domain.errors import CarinaError, CommandFailed
 from domain.hosts import Claim, Host, HostReport
 from domain.instance import Instance
 from drivers.boot import boot_script, ensure_boot, remove_boot, unit_name, unit_text
-from drivers.changes import boot_changes, claim_change, pool_changes, provision_changes
+from drivers.changes import boot_changes, claim_change, pool_changes, provision_changes, tunnel_change
 from drivers.claims import CLAIMS_DIR, Claims, Surroundings, read_surroundings, written
-from drivers.fabric import LinuxFabric
+from drivers.fabric import LinuxFabric, fabric_script
 from drivers.pool import PoolOutcome, label_of, pool_failure, pool_outcome, pool_step, purge_pool, unmount_pool
 from drivers.preflight import measure
 from drivers.provision import (
@@ -55,23 +55,25 @@ class LinuxHosts:
         pool_bytes: int | None = None,
         network: str | None = None,
         uid_ranges: int = UID_RANGES_PER_CLAIM,
+        wireguard: bool = False,
         disconnect: Callable[[str, int], Awaitable[None]] | None = None,
     ) -> None:
         """`pool_bytes` is the size of a new pool's file, `network` the nodes' network: both are chosen if None.
 
-        `uid_ranges` is how many nodes' uids are claimed on a host; `disconnect` ends the connections to an address and
-        port.
+        `uid_ranges` is how many nodes' uids are claimed on a host. With `wireguard` hosts whose kernel has that get
+        a key for it; without, none keeps one. `disconnect` ends the connections to an address and port.
         """
         self._instance = instance
         self._shells = shells
         self._pool_bytes = pool_bytes
         self._claims = Claims(instance, network=network, uid_ranges=uid_ranges)
         self._label = label_of(instance)
+        self._wireguard = wireguard
         self._disconnect = disconnect
 
     async def measure(self, host: Host) -> HostReport:
         """Say what the host can do, by trying where that is possible. Changes nothing that lasts."""
-        return await measure(self._shells(host), self._instance, host, now_s=time.time())
+        return await measure(self._shells(host), self._instance, host, now_s=time.time(), wireguard=self._wireguard)
 
     async def preview(self, host: Host, network: str | None = None) -> tuple[HostReport, Sequence[str]]:
         """Measure the host, and say in words what `ensure_prepared` would change. Two round trips; changes nothing.
@@ -79,13 +81,14 @@ class LinuxHosts:
         Raises what `ensure_prepared` does, as far as that can be known before.
         """
         report = await self.measure(host)
-        done, seen, pool, boot = await self._look(self._shells(host), host)
+        done, seen, pool, tunnel, boot = await self._look(self._shells(host), host)
         claim = self._claims.decide(seen, host, network)
         held = self._claims.held(seen)
         return report, [
             *provision_changes(done),
             *claim_change(held.claim if held else None, claim),
             *pool_changes(pool, host),
+            *tunnel_change(tunnel),
             *boot_changes(boot),
         ]
 
@@ -104,7 +107,7 @@ class LinuxHosts:
         _log_each(log, "host.package_installed", "package", done.packages)
         _log_each(log, "host.setting_raised", "setting", done.sysctls)
         _log_each(log, "host.module_kept_for_boot", "module", done.modules)
-        claim, pool = await self._claim(shell, host, network, seen)
+        claim, pool, tunnel = await self._claim(shell, host, network, seen)
         kept = await ensure_boot(shell, self._instance, host)
         _log_each(log, "host.kept_for_boot", "path", kept)
         held = self._claims.held(seen)
@@ -112,6 +115,7 @@ class LinuxHosts:
             *provision_changes(done),
             *claim_change(held.claim if held else None, claim),
             *pool_changes(pool, host),
+            *tunnel_change(tunnel),
             *boot_changes(kept),
         ]
         if tell is not None:
@@ -154,7 +158,10 @@ class LinuxHosts:
 
     async def _provide(self, shell: Shell, host: Host) -> tuple[Provided, Surroundings]:
         """Give the host what it lacks, and return what its claim is decided upon. One round trip."""
-        steps = [*provision_steps(host.name, builds=host.local), self._claims.reading(host)]
+        steps = [
+            *provision_steps(host.name, builds=host.local, wireguard=self._wireguard),
+            self._claims.reading(host),
+        ]
         try:
             *outputs, read = await run_steps(shell, steps, timeout_s=PROVISION_TIMEOUT_S)
         except ScriptFailed as failure:
@@ -163,36 +170,49 @@ class LinuxHosts:
 
     async def _claim(
         self, shell: Shell, host: Host, network: str | None, seen: Surroundings
-    ) -> tuple[Claim, PoolOutcome]:
-        """Write the claim, and make the pool. One round trip, unless other instances claim at the same moment."""
+    ) -> tuple[Claim, PoolOutcome, str]:
+        """Write the claim, make the pool, and say what became of WireGuard's key.
+
+        One round trip, unless other instances claim at the same moment.
+        """
         for _ in range(_TRIES):
             claim = self._claims.decide(seen, host, network)
-            wrote, made, read = await self._steps(
-                shell, self._claims.writing(host, claim, seen), self._pool(host), self._claims.reading(host)
+            wrote, made, tunnel, read = await self._steps(
+                shell,
+                self._claims.writing(host, claim, seen),
+                self._pool(host),
+                self._tunnel(host),
+                self._claims.reading(host),
             )
             if written(wrote):
-                return claim, pool_outcome(made)
+                return claim, pool_outcome(made), tunnel.strip()
             structlog.get_logger().info("claim.contended", host=host.name)
             seen = read_surroundings(read)
         raise CommandFailed(f"The claims on host {host.name} changed {_TRIES} times while one was decided.")
 
-    async def _look(self, shell: Shell, host: Host) -> tuple[Provided, Surroundings, PoolOutcome, Sequence[str]]:
-        """Return what the host lacks, what its claim is decided upon, what its pool would be, what boot lacks."""
+    async def _look(self, shell: Shell, host: Host) -> tuple[Provided, Surroundings, PoolOutcome, str, Sequence[str]]:
+        """Return what the host lacks, what its claim is decided upon, what becomes of pool and key, what boot lacks."""
         unit = f"/etc/systemd/system/{unit_name(self._instance)}"
         args = (unit, unit_text(self._instance, host).rstrip("\n"), f"{host.root}/state/boot.sh")
-        *outputs, read, made, boot = await self._steps(
+        *outputs, read, made, tunnel, boot = await self._steps(
             shell,
-            *provision_steps(host.name, builds=host.local, dry=True),
+            *provision_steps(host.name, builds=host.local, wireguard=self._wireguard, dry=True),
             self._claims.reading(host),
             self._pool(host, dry=True),
+            self._tunnel(host, dry=True),
             Step(
                 f"Looking at what runs at boot on {host.name}", _BOOT, args, boot_script(self._instance, host).encode()
             ),
         )
-        return provided(outputs), read_surroundings(read), pool_outcome(made), boot.splitlines()
+        return provided(outputs), read_surroundings(read), pool_outcome(made), tunnel.strip(), boot.splitlines()
 
     def _pool(self, host: Host, *, dry: bool = False) -> Step:
         return pool_step(host, label=self._label, size_bytes=self._pool_bytes, dry=dry)
+
+    def _tunnel(self, host: Host, *, dry: bool = False) -> Step:
+        args = (host.root, self._instance.prefix, "on" if self._wireguard else "off", "tell" if dry else "do")
+        script = fabric_script("wireguard_ready", "root=$1 prefix=$2\n")
+        return Step(f"Seeing to WireGuard's key on {host.name}", script, args)
 
     async def _steps(self, shell: Shell, *steps: Step) -> list[str]:
         try:

@@ -3,7 +3,17 @@
 import time
 from collections.abc import Mapping
 
-from domain.hosts import CAP_APPARMOR, CAP_ESP, CAP_IPVS, CAP_LIMITS, CAP_LXCFS, CAP_QUOTA, Host, HostReport
+from domain.hosts import (
+    CAP_APPARMOR,
+    CAP_ESP,
+    CAP_IPVS,
+    CAP_LIMITS,
+    CAP_LXCFS,
+    CAP_QUOTA,
+    CAP_WIREGUARD,
+    Host,
+    HostReport,
+)
 from domain.instance import Instance
 from drivers.capacity_checks import capacity_checks, free_size, lxcfs_works, quotas_work, total_size
 from drivers.claims import CLAIMS_DIR
@@ -14,15 +24,16 @@ from drivers.probe_trials import TRIALS
 from drivers.requirements import COMMANDS, COMMANDS_TO_BUILD, COMMANDS_WITH_APPARMOR, COMMANDS_WITH_MODULES, SYSCTLS
 from drivers.shell import Shell
 from drivers.system_checks import system_checks
+from drivers.wireguard_checks import WIREGUARD_OVERHEAD_BYTES, tunnel_end, wireguard_check
 
 _TIMEOUT_S = 60.0
 
 
-async def measure(shell: Shell, instance: Instance, host: Host, *, now_s: float) -> HostReport:
+async def measure(shell: Shell, instance: Instance, host: Host, *, now_s: float, wireguard: bool = False) -> HostReport:
     """Measure a host. `now_s` is the time here, in seconds since the epoch. Raises `CommandFailed`."""
     started = time.monotonic()
     facts = await gather(shell, instance, host)
-    return judge(facts, instance, now_s=now_s, took_s=time.monotonic() - started)
+    return judge(facts, instance, now_s=now_s, took_s=time.monotonic() - started, wireguard=wireguard)
 
 
 async def gather(shell: Shell, instance: Instance, host: Host) -> Mapping[str, str]:
@@ -45,8 +56,14 @@ def read_facts(text: str) -> dict[str, str]:
     return {name: value.strip() for name, tab, value in pairs if tab}
 
 
-def judge(facts: Mapping[str, str], instance: Instance, *, now_s: float, took_s: float = 0.0) -> HostReport:
-    """Say what a host with these facts can do, gathered in the `took_s` seconds that began at `now_s`. Pure."""
+def judge(
+    facts: Mapping[str, str], instance: Instance, *, now_s: float, took_s: float = 0.0, wireguard: bool = False
+) -> HostReport:
+    """Say what a host with these facts can do, gathered in the `took_s` seconds that began at `now_s`. Pure.
+
+    `wireguard` is whether it is to be encrypted what goes to other hosts.
+    """
+    tunnel = tunnel_end(facts) if wireguard else None
     able = {
         CAP_ESP: facts.get("try.esp") == "ok",
         CAP_IPVS: facts.get("try.ipvs") == "ok",
@@ -54,6 +71,7 @@ def judge(facts: Mapping[str, str], instance: Instance, *, now_s: float, took_s:
         CAP_LXCFS: lxcfs_works(facts),
         CAP_QUOTA: quotas_work(facts),
         CAP_LIMITS: not lacking_controllers(facts),
+        CAP_WIREGUARD: tunnel is not None,
         CAP_CGROUP2: cgroup_version(facts) == 2,  # noqa: PLR2004 - the version's own number
     }
     return HostReport(
@@ -62,12 +80,14 @@ def judge(facts: Mapping[str, str], instance: Instance, *, now_s: float, took_s:
             *capacity_checks(facts),
             *network_checks(facts, instance),
             *kernel_checks(facts),
+            *([wireguard_check(facts)] if wireguard else []),
         ),
         capabilities=frozenset(name for name, there in able.items() if there),
-        mtu=lowest_mtu(facts),
+        mtu=lowest_mtu(facts) - (WIREGUARD_OVERHEAD_BYTES if tunnel else 0),
         cgroup_version=cgroup_version(facts),
         total=total_size(facts),
         free=free_size(facts),
         address=host_address(facts),
         addresses=all_addresses(facts, instance),
+        tunnel=tunnel,
     )

@@ -109,6 +109,9 @@ while [ -z "$came" ] && [ "${{at:-0}}" -gt 1 ]; do
   at=$(awk '$1 == "PPid:" {{print $2}}' "/proc/$at/status" 2> /dev/null)
 done
 say ssh "$came"
+if [ -s "$1/state/wireguard.key" ]; then
+  say tunnel "$(cat "$1/state/wireguard.port" 2> /dev/null) $(wg pubkey < "$1/state/wireguard.key" 2> /dev/null)"
+fi
 say subids "$(cat /etc/subuid /etc/subgid 2> /dev/null | tr '\n' ' ')"
 say claimed "$([ ! -e "$3/$2.json" ] || echo yes)"
 say claim.network "$(sed -n 's/^ *"network": *"\([0-9./]*\)".*/\1/p' "$3/$2.json" 2> /dev/null)"

@@ -128,6 +128,7 @@ bridge() {
     ip link set try-v0 master try-br0 && ip link set try-br0 up
 }
 vxlan() { ip link add try-vx0 type vxlan id 42 dstport 4789; }
+wireguard() { ip link add try-wg0 type wireguard; }
 firewall() {
   printf '%s\n' 'table inet try {' ' set names { type ifname . ipv4_addr; flags interval; }' \
     ' chain forward { type filter hook forward priority filter; ct state established accept; }' \
@@ -182,6 +183,7 @@ fi
 try userns unshare --user --map-root-user true
 try bridge bridge
 try vxlan vxlan
+try wireguard wireguard
 try firewall firewall
 try esp esp
 try ipvs ipvs

@@ -9,6 +9,7 @@ from drivers.requirements import (
     COMMANDS_TO_BUILD,
     COMMANDS_WITH_APPARMOR,
     COMMANDS_WITH_MODULES,
+    COMMANDS_WITH_WIREGUARD,
     MODULES,
     SYSCTLS,
 )
@@ -26,6 +27,8 @@ _TELL = "tell"
 
 APPARMOR_ON = '[ "$(cat /sys/module/apparmor/parameters/enabled 2> /dev/null)" = Y ]'
 """Shell condition: the kernel enforces AppArmor."""
+HAS_WIREGUARD = "{ modprobe --dry-run --quiet wireguard 2> /dev/null || [ -d /sys/module/wireguard ]; }"
+"""Shell condition: the kernel has WireGuard, or a module of it."""
 HAS_MODULES = '[ -d "/lib/modules/$(uname -r)" ]'
 """Shell condition: the kernel has modules."""
 
@@ -40,6 +43,7 @@ while read -r when command package; do
   case $when in
     apparmor) {APPARMOR_ON} || continue ;;
     modules) {HAS_MODULES} || continue ;;
+    wireguard) {HAS_WIREGUARD} || continue ;;
   esac
   command -v "$command" > /dev/null || missing+=("$package")
 done
@@ -112,18 +116,25 @@ class Provided:
 
 
 def provision_steps(
-    host: str, *, builds: bool = False, dry: bool = False, sysctls: Mapping[str, int] = SYSCTLS
+    host: str,
+    *,
+    builds: bool = False,
+    dry: bool = False,
+    wireguard: bool = False,
+    sysctls: Mapping[str, int] = SYSCTLS,
 ) -> list[Step]:
     """Return the steps that install missing packages, load kernel modules and raise kernel settings, none ever lowered.
 
     Settings and modules are kept for the next boot where the host has the directories for that. On a host that `builds`
-    node images there is what that takes; `dry` steps change nothing. Read what they write with `provided`, and their
-    failures with `lacking`.
+    node images there is what that takes, as for `wireguard` where the kernel has it; `dry` steps change nothing. Read
+    what they write with `provided`, and their failures with `lacking`.
     """
     always = {**COMMANDS, **(COMMANDS_TO_BUILD if builds else {})}
     needed = [f"always {command} {package}" for command, package in always.items()]
     needed += [f"apparmor {command} {package}" for command, package in COMMANDS_WITH_APPARMOR.items()]
     needed += [f"modules {command} {package}" for command, package in COMMANDS_WITH_MODULES.items()]
+    if wireguard:
+        needed += [f"wireguard {command} {package}" for command, package in COMMANDS_WITH_WIREGUARD.items()]
     mode = _TELL if dry else _DO
     least = [f"{name}={value}" for name, value in sysctls.items()]
     lines = "".join(f"{line}\n" for line in needed).encode()

@@ -22,6 +22,9 @@ COMMANDS_WITH_APPARMOR: Mapping[str, str] = {"apparmor_parser": "apparmor"}
 COMMANDS_WITH_MODULES: Mapping[str, str] = {"modprobe": "kmod"}
 """What a host needs besides if its kernel has modules."""
 
+COMMANDS_WITH_WIREGUARD: Mapping[str, str] = {"wg": "wireguard-tools"}
+"""What a host needs besides if packets between hosts are to be encrypted, and its kernel can do that."""
+
 SYSCTLS: Mapping[str, int] = {
     "net.ipv4.ip_forward": 1,
     "fs.inotify.max_user_instances": 8192,

@@ -8,7 +8,18 @@ from typing import Any
 from domain.clusters import COE_KUBERNETES, COE_SWARM, ClusterStatus, ClusterType, Condition, Health, Severity
 from domain.errors import ErrorRecord
 from domain.host_input import SSH_PORT
-from domain.hosts import Check, CheckState, Claim, Endpoint, Host, HostReport, HostState, Login, Unreachable
+from domain.hosts import (
+    Check,
+    CheckState,
+    Claim,
+    Endpoint,
+    Host,
+    HostReport,
+    HostState,
+    Login,
+    TunnelEnd,
+    Unreachable,
+)
 from domain.images import ImageState
 from domain.nodes import NodeRole, NodeState
 from domain.operations import OperationKind, OperationState, StepState
@@ -79,6 +90,7 @@ def report_to_json(report: HostReport) -> dict[str, Any]:
         "free": asdict(report.free),
         "address": report.address,
         "addresses": list(report.addresses),
+        "tunnel": None if report.tunnel is None else asdict(report.tunnel),
     }
 
 
@@ -93,7 +105,13 @@ def report_from_json(stored: dict[str, Any]) -> HostReport:
         free=size_from_json(stored.get("free")),
         address=stored.get("address", ""),
         addresses=tuple(stored.get("addresses", ())),
+        tunnel=_tunnel(stored),
     )
+
+
+def _tunnel(report: dict[str, Any]) -> TunnelEnd | None:
+    end = report.get("tunnel")
+    return None if end is None else TunnelEnd(**end)
 
 
 def unreachable_from_json(stored: dict[str, Any] | None) -> Unreachable | None:
@@ -127,6 +145,7 @@ def host_from_row(row: HostRow) -> Host:
         size=size_from_json(row.size),
         fabric_address_given=row.fabric_address_given,
         addresses=tuple((row.report or {}).get("addresses", ())),
+        tunnel=_tunnel(row.report or {}),
     )
 
 

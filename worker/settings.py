@@ -83,6 +83,10 @@ class Settings(BaseSettings):
         default=[],
         description="Networks (CIDR, a JSON list) to which nodes open no connections, such as that of hosts' consoles.",
     )
+    wireguard: bool = Field(
+        default=False,
+        description="Whether WireGuard encrypts what clusters send from host to host, where both kernels have it.",
+    )
     max_upload_bytes: int = Field(
         default=20 * 1024**3, ge=1, description="The most bytes that an archive of container images may have."
     )

@@ -83,6 +83,7 @@ def hosts_driver(settings: Settings, instance: Instance, shells: Shells) -> Linu
         pool_bytes=settings.pool_bytes or None,
         network=settings.node_network or None,
         uid_ranges=settings.uid_ranges,
+        wireguard=settings.wireguard,
         disconnect=shells.forget if isinstance(shells, HostShells) else None,
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from domain.hosts import Host
+from domain.hosts import Host, TunnelPeer
 from domain.nodes import FoundSegment, Neighbour, NodePlan, Segment
 from domain.publications import Publication
 
@@ -14,10 +14,10 @@ def all_well(host: str) -> None:
 class FakeFabric:
     """A `Fabric` without a kernel.
 
-    `segments` and `neighbours` hold what is there, by the host's id and the bridge's name, `publications` and
-    `guarded` by the host's id. `cut` are the pairs of addresses, from and to, between which no packets pass; `probed`
-    are those between which some were sent; `flushed` the ids of hosts whose rules something took away. `fail` is called
-    before each step with the host's name; what it raises, the step raises.
+    `segments` and `neighbours` hold what is there, by the host's id and the bridge's name, `publications`, `guarded`
+    and `tunnels` by the host's id. `cut` are the pairs of addresses, from and to, between which no packets pass;
+    `probed` are those between which some were sent; `flushed` the ids of hosts whose rules something took away. `fail`
+    is called before each step with the host's name; what it raises, the step raises.
     """
 
     def __init__(self, fail: Callable[[str], None] = all_well) -> None:
@@ -26,6 +26,7 @@ class FakeFabric:
         self.neighbours: dict[tuple[str, str], frozenset[Neighbour]] = {}
         self.publications: dict[str, frozenset[Publication]] = {}
         self.guarded: dict[str, frozenset[str]] = {}
+        self.tunnels: dict[str, frozenset[TunnelPeer]] = {}
         self.flushed: set[str] = set()
         self.cut: set[tuple[str, str]] = set()
         self.probed: set[tuple[str, str]] = set()
@@ -73,12 +74,18 @@ class FakeFabric:
         self.fail(host.name)
         self.guarded[host.id] = frozenset(networks)
 
+    async def ensure_tunnels(self, host: Host, peers: Sequence[TunnelPeer]) -> None:
+        """Remember which hosts are reached by WireGuard."""
+        self.fail(host.name)
+        self.tunnels[host.id] = frozenset(peers)
+
     async def remove_all(self, host: Host) -> None:
         """Forget all that is remembered of the host."""
         for key in [key for key in self.segments if key[0] == host.id]:
             self._forget(key)
         self.publications.pop(host.id, None)
         self.guarded.pop(host.id, None)
+        self.tunnels.pop(host.id, None)
 
     def _forget(self, key: tuple[str, str]) -> None:
         self.segments.pop(key, None)

@@ -25,6 +25,7 @@ restore_networks() {
         bridge=${path##*/}
         [[ ! -e $path ]] || ! (make_bridge "$bridge") || bridges+=("$bridge")
     done
+    (open_tunnel) || say "$tunnel: it is not up"
     apply_table
     for bridge in "${bridges[@]}"; do
         (open_bridge "$bridge") || say "$bridge: it is not up"

@@ -4,6 +4,7 @@
 # there is a route to the nodes; and where nodes are on other hosts, "vxlan" with the VNI and the host's own address, and
 # a "neighbour" for each, with its address, its MAC and its host's address.
 # state/publications: protocol, host port, node's address, node's port. state/guarded: a network a line.
+# What there is of WireGuard: see wireguard.sh.
 state=$root/state
 table=carina_$prefix
 udp_timeout=/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream
@@ -38,7 +39,7 @@ add_set() { # "set" or "map" and its name, type, elements
 # aliases, and from the state.
 apply_table() {
     local path name mark cluster cidr pods rules= line
-    local bridges= same= own= subnets= vnis= peers= published= opened= guarded= resolvers= direct= networks= uplinks= others= forgotten_s
+    local bridges= same= own= subnets= vnis= peers= published= opened= guarded= tunnelled= resolvers= direct= networks= uplinks= others= forgotten_s
     local protocol port address node_port
     for path in /sys/class/net/"$prefix"-br*; do
         [[ -e $path/bridge ]] || continue
@@ -59,6 +60,9 @@ apply_table() {
         published+="$protocol . $port : $address . $node_port, " opened+="$address . $protocol . $node_port, "
     done <"$state/publications"
     [[ ! -e $state/guarded ]] || while read -r line; do guarded+="$line, "; done <"$state/guarded"
+    [[ ! -e $state/wireguard ]] || while read -r line _; do
+        [[ $line == mtu ]] || tunnelled+="$line, "
+    done <"$state/wireguard"
     # Nodes ask the resolvers that the host asks.
     for path in /etc/resolv.conf /run/systemd/resolve/resolv.conf; do
         [[ ! -e $path ]] || while read -r mark line _; do
@@ -72,6 +76,7 @@ apply_table() {
     # A VNI stands 12 bytes behind the beginning of the UDP header (RFC 7348).
     add_set 'set vnis' 'typeof @th,96,24' "$vnis"
     add_set 'set peers' 'typeof ip saddr . @th,96,24' "$peers"
+    add_set 'set tunnelled' 'type ipv4_addr' "$tunnelled"
     add_set 'map published' 'type inet_proto . inet_service : ipv4_addr . inet_service' "$published"
     add_set 'set opened' 'type ipv4_addr . inet_proto . inet_service' "$opened"
     add_set 'set guarded' 'type ipv4_addr; flags interval; auto-merge' "$guarded"
@@ -112,6 +117,7 @@ table inet $table {
   chain input {
     type filter hook input priority filter; policy accept;
     udp dport 4789 @th,96,24 @vnis ip saddr . @th,96,24 != @peers drop
+    udp dport 4789 @th,96,24 @vnis ip saddr @tunnelled iifname != "wg-*" drop
     iifname != @bridges accept
     ct state established,related accept
     icmp type echo-request accept

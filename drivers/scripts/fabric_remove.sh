@@ -7,5 +7,6 @@ done
 for path in /sys/class/net/"$prefix"-br*; do
     [[ ! -e $path/bridge ]] || ip link delete "${path##*/}"
 done
+drop_tunnel
 apply_table
 [[ ! -d $state ]] || find "$state" -depth -type d -empty -delete

@@ -33,6 +33,7 @@ FABRIC: Waits = {
     "remove_segment": 0.05,
     "ensure_publications": 0.05,
     "ensure_guarded": 0.05,
+    "ensure_tunnels": 0.05,
     "probe": 0.05,
     "found": 0.05,
 }

@@ -138,6 +138,14 @@ async def test_the_address_is_that_to_which_an_ssh_connection_came_where_there_i
     assert report.address == "192.0.2.2"
 
 
+async def test_wireguard_is_tried() -> None:
+    tried = await LocalShell().run("unshare --net ip link add type wireguard && echo works || true", timeout_s=10)
+    report = await LinuxHosts(DEMO, shell_of, wireguard=True).measure(HOST)
+    check = next(check for check in report.checks if check.name == "WireGuard")
+    assert check.state is (CheckState.OK if "works" in tried.text else CheckState.DEGRADED)
+    assert report.tunnel is None
+
+
 async def test_measuring_leaves_nothing_behind() -> None:
     def look() -> str:
         return subprocess.run(["bash", "-c", TRACES], capture_output=True, text=True, check=False).stdout

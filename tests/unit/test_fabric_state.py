@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import HostNotReady
-from domain.hosts import Claim, Endpoint, Host
+from domain.hosts import Claim, Endpoint, Host, TunnelEnd, TunnelPeer
 from domain.nodes import Neighbour, Segment
 from domain.publications import Protocol, Publication
-from drivers.fabric_state import guarded_lines, publication_lines, segment_lines
+from drivers.fabric_state import guarded_lines, publication_lines, segment_lines, tunnel_lines
 
 SEGMENT = Segment("c1", "demo-br3", "10.64.3.0/24", "10.64.3.1", 1450, pod_cidr="10.244.0.0/16")
 HOST = Host("h", "rack1", "192.0.2.1", "/srv", endpoint=Endpoint.PUBLISHED, fabric_address="192.0.2.1")
@@ -64,3 +64,11 @@ def test_guarded_networks_are_those_of_ipv4_once_each() -> None:
 def test_what_is_no_network_is_refused() -> None:
     with pytest.raises(ValueError, match="management"):
         guarded_lines(["management"])
+
+
+def test_a_tunnel_has_room_for_the_hosts_packets_and_names_its_other_ends_in_the_same_order_each_time() -> None:
+    peers = [TunnelPeer("192.0.2.10", TunnelEnd(51821, "b=")), TunnelPeer("192.0.2.9", TunnelEnd(51820, "a="))]
+    lines = tunnel_lines(replace(HOST, mtu=1440), peers)
+    assert lines.decode().splitlines() == ["mtu 1440", "192.0.2.9 51820 a=", "192.0.2.10 51821 b="]
+    assert tunnel_lines(replace(HOST, mtu=1440), peers[::-1]) == lines
+    assert tunnel_lines(HOST, []) == b"mtu 1500\n"

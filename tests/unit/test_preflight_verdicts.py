@@ -12,9 +12,11 @@ from domain.hosts import (
     CAP_LIMITS,
     CAP_LXCFS,
     CAP_QUOTA,
+    CAP_WIREGUARD,
     Check,
     CheckState,
     HostReport,
+    TunnelEnd,
 )
 from domain.instance import Instance
 from drivers.preflight import judge
@@ -299,3 +301,26 @@ def test_seccomp_is_known_from_the_container_that_was_tried_or_else_from_the_ker
     assert check("seccomp", DEBIAN_13).detail.startswith("tried")
     assert check("seccomp", DEBIAN_13, trial__seccomp="").state is CheckState.OK
     assert check("seccomp", DEBIAN_13, trial__seccomp="", seccomp="").state is CheckState.DEGRADED
+
+
+def test_wireguard_is_looked_at_where_it_is_wanted() -> None:
+    def found(**facts: str) -> HostReport:
+        changed = {name.replace("__", "."): value for name, value in facts.items()}
+        return judge(DEBIAN_13 | changed, DEMO, now_s=NOW_S, wireguard=True)
+
+    def line(report: HostReport) -> Check:
+        return next(check for check in report.checks if check.name == "WireGuard")
+
+    whole = report(DEBIAN_13).mtu
+    without = found(try__wireguard="Unknown device type")
+    assert line(without).state is CheckState.DEGRADED
+    assert "modprobe wireguard" in line(without).remedy
+    assert (without.tunnel, without.mtu) == (None, whole)
+    assert line(found(try__wireguard="ok")).state is CheckState.OK
+    ready = found(try__wireguard="ok", tunnel="51820 somekey=")
+    assert ready.tunnel == TunnelEnd(51820, "somekey=")
+    assert ready.mtu == whole - 60
+    assert CAP_WIREGUARD in ready.capabilities
+    unwanted = report(DEBIAN_13, tunnel="51820 somekey=")
+    assert (unwanted.tunnel, unwanted.mtu) == (None, whole)
+    assert "WireGuard" not in {check.name for check in unwanted.checks}

@@ -47,6 +47,7 @@ PACKAGES = (
     "tcpdump",
     "udev",
     "uidmap",
+    "wireguard-tools",
     "zstd",
 )
 

@@ -65,7 +65,9 @@ def machine() -> Iterator[Machine]:
         directory = Path(kept)
         made = Machine(_free_port(), directory / "key")
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(made.identity))
-        with subprocess.Popen(_qemu(image, directory, made), stdin=subprocess.DEVNULL) as qemu:
+        # It ends with this process, however that ends.
+        ended_with_this = ("setpriv", "--pdeathsig", "KILL")
+        with subprocess.Popen((*ended_with_this, *_qemu(image, directory, made)), stdin=subprocess.DEVNULL) as qemu:
             try:
                 _await_ssh(made, qemu, directory)
                 made.do(_MOUNTS)

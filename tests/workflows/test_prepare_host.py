@@ -1,6 +1,7 @@
 """Preparing a host: it is opened for nodes, or says what it lacks, and its nodes come back."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 from typing import cast
 
@@ -13,7 +14,7 @@ from workflow_testbed import Bed, steps_named
 from activities.guards import Guards
 from activities.ports import Fabric
 from domain.errors import DiskFull, HostKeyChanged
-from domain.hosts import CAP_ESP, Check, CheckState, Claim, HostReport, HostState
+from domain.hosts import CAP_ESP, Check, CheckState, Claim, Host, HostReport, HostState, TunnelEnd, TunnelPeer
 from domain.operations import OperationKind, OperationState
 from domain.publications import Publication
 from drivers.fakes.images import DIGEST
@@ -108,6 +109,24 @@ async def test_hosts_that_come_at_once_are_guarded_together(bed: Bed) -> None:
     for host in hosts:
         assert bed.fabric.guarded[host.id] == everyone - {f"{host.fabric_address}/32"}
     assert bed.trouble.count("fabric.ensure_guarded") == len(bed.fabric.guarded), "once each, however many came"
+
+
+async def test_hosts_with_wireguard_are_told_of_each_other_and_the_others_of_none(bed: Bed) -> None:
+    def prepared(host: Host, end: TunnelEnd | None) -> Awaitable[object]:
+        address = f"192.0.2.{host.name[-1]}"
+        bed.hosts.reports[host.name] = HostReport((), frozenset(), 1440, 2, address=address, tunnel=end)
+        return bed.run(bed.accept_task(host, OperationKind.PREPARE_HOST))
+
+    one, two, three = (bed.add_host(f"rack{n}", "") for n in (1, 2, 3))
+    ends = TunnelEnd(51820, "a="), TunnelEnd(51820, "b=")
+    await prepared(one, ends[0])
+    assert bed.fabric.tunnels == {one.id: frozenset()}
+    await prepared(two, ends[1])
+    await prepared(three, None)
+    known = {one.id: {TunnelPeer("192.0.2.2", ends[1])}, two.id: {TunnelPeer("192.0.2.1", ends[0])}}
+    assert bed.fabric.tunnels == known
+    await prepared(two, None)
+    assert bed.fabric.tunnels[one.id] == frozenset()
 
 
 async def test_an_address_that_was_measured_follows_the_machine(bed: Bed) -> None:
