@@ -57,7 +57,7 @@ drivers: test-packages ## Drivers on real LXC, Docker, nftables and btrfs
 e2e: test-packages ## The whole product on real parts
 	$(PYTEST) tests/e2e
 
-test-vm: setup ## Tests in an emulated machine with AppArmor, cgroup v2 and ESP (slow); VM="tests/vm -k esp" for some
+test-vm: setup ## Tests in an emulated machine with AppArmor, cgroup v2, ESP and WireGuard (slow); VM="tests/vm -k esp" for some
 	@scripts/test_packages.sh qemu-system-x86
 	@$(BIN)/python -m tests.vm $(VM)
 
