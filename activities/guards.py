@@ -80,7 +80,10 @@ def _peers(host: Host, hosts: Sequence[Host]) -> tuple[TunnelPeer, ...] | None:
     return tuple(
         TunnelPeer(other.fabric_address, other.tunnel)
         for other in hosts
-        if other.id != host.id and other.tunnel is not None and _is_ipv4(other.fabric_address)
+        if other.id != host.id
+        and other.tunnel is not None
+        and (other.image or other.state in _GUARDED)  # not one that never was prepared, and may be a twin of another
+        and _is_ipv4(other.fabric_address)
     )
 
 

@@ -341,7 +341,8 @@ class SegmentBroken(StepFailed):
     code = "segment-broken"
     title = "The cluster's network does not join its hosts"
     default_remedy = (
-        "Let UDP port 4789 pass between the hosts named, in packets as large as their MTU; 'carina host get' shows it."
+        "Let UDP port 4789, and WireGuard's where it is used, pass between the hosts named, in packets as large as "
+        "their MTU; 'carina host get' shows it."
     )
 
 

@@ -12,6 +12,10 @@ LAST_API_PORT = 24999
 _RESERVED = frozenset({22, 4789})
 """SSH, by which Carina reaches the host, and VXLAN, by which hosts reach each other."""
 
+FIRST_TUNNEL_PORT = 51820
+LAST_TUNNEL_PORT = 51835
+"""WireGuard's own port, and one for each further instance on a host."""
+
 _LAST_PORT = 65535
 
 
@@ -42,11 +46,13 @@ def check_port(port: int, *, field: str) -> int:
 def check_host_port(port: int, *, field: str = "host_port") -> int:
     """Return `port` if people may ask for it on a host, else raise `InvalidInput`."""
     check_port(port, field=field)
-    if port in _RESERVED or FIRST_API_PORT <= port <= LAST_API_PORT:
+    tunnels = FIRST_TUNNEL_PORT <= port <= LAST_TUNNEL_PORT
+    if port in _RESERVED or tunnels or FIRST_API_PORT <= port <= LAST_API_PORT:
         raise InvalidInput(
             f"The port {port} of hosts is Carina's own.",
             field=field,
-            remedy=f"Choose any but 22, 4789 and {FIRST_API_PORT} to {LAST_API_PORT}.",
+            remedy=f"Choose any but 22, 4789, {FIRST_API_PORT} to {LAST_API_PORT} "
+            f"and {FIRST_TUNNEL_PORT} to {LAST_TUNNEL_PORT}.",
         )
     return port
 

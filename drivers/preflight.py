@@ -61,7 +61,7 @@ def judge(
 ) -> HostReport:
     """Say what a host with these facts can do, gathered in the `took_s` seconds that began at `now_s`. Pure.
 
-    `wireguard` is whether it is to be encrypted what goes to other hosts.
+    `wireguard` is whether what goes to other hosts is to be encrypted.
     """
     tunnel = tunnel_end(facts) if wireguard else None
     able = {

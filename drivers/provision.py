@@ -126,8 +126,8 @@ def provision_steps(
     """Return the steps that install missing packages, load kernel modules and raise kernel settings, none ever lowered.
 
     Settings and modules are kept for the next boot where the host has the directories for that. On a host that `builds`
-    node images there is what that takes, as for `wireguard` where the kernel has it; `dry` steps change nothing. Read
-    what they write with `provided`, and their failures with `lacking`.
+    node images there is what that takes; with `wireguard`, what that takes, if the kernel has it. `dry` steps change
+    nothing. Read what they write with `provided`, and their failures with `lacking`.
     """
     always = {**COMMANDS, **(COMMANDS_TO_BUILD if builds else {})}
     needed = [f"always {command} {package}" for command, package in always.items()]

@@ -8,9 +8,9 @@ WIREGUARD_OVERHEAD_BYTES = 60
 
 
 def tunnel_end(facts: Facts) -> TunnelEnd | None:
-    """Return the host's end, None where it has no key for it yet."""
+    """Return the host's end, None where it has no key for it yet, or a kernel that can't."""
     match facts.get("tunnel", "").split():
-        case [port, key]:
+        case [port, key] if facts.get("try.wireguard") == "ok":
             return TunnelEnd(int(port), key)
         case _:
             return None

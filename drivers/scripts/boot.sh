@@ -25,8 +25,9 @@ restore_networks() {
         bridge=${path##*/}
         [[ ! -e $path ]] || ! (make_bridge "$bridge") || bridges+=("$bridge")
     done
-    (open_tunnel) || say "$tunnel: it is not up"
     apply_table
+    open_tunnel & # where a failure of its steps is one of it
+    wait $! || say "$tunnel: it is not up"
     for bridge in "${bridges[@]}"; do
         (open_bridge "$bridge") || say "$bridge: it is not up"
     done

@@ -127,7 +127,7 @@ end_monitor() { # lxcpath, name
     while ((tries--)); do
         left=
         for dir in /sys/fs/cgroup/{,*/}lxc.{monitor,payload}."$2"{,-[0-9]*}; do
-            [[ ! -d $dir ]] || rmdir "$dir" 2>/dev/null || left=yes
+            [[ ! -d $dir ]] || find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null || left=yes
         done
         [[ $left ]] || break
         wait_a_little
@@ -158,8 +158,7 @@ started_by() { # pid
 # Name the containers that run, a line each.
 running_containers() { # lxcpath
     local dir status=0
-    timeout --foreground $ANSWER_S lxc-ls -P "$1" --running --fancy --fancy-format NAME,STATE |
-        awk 'NR > 1 && $2 != "STARTING" { print $1 }' || status=$?
+    timeout --foreground $ANSWER_S lxc-ls -P "$1" --running -1 || status=$?
     ((status == UNANSWERED)) || return "$status"
     # One that hangs in its start, and so does not run, holds up the whole list.
     for dir in "$1"/*; do
@@ -173,7 +172,7 @@ name_if_running() { # lxcpath, name
     state=$(timeout --foreground $ANSWER_S lxc-info -P "$1" -n "$2" -s -H 2>/dev/null) || status=$?
     if ((status == UNANSWERED)); then
         ! init_runs "$1" "$2" || printf '%s\n' "$2"
-    elif ((status == 0)) && [[ $state != STOPPED && $state != STARTING ]]; then
+    elif ((status == 0)) && [[ $state != STOPPED ]]; then
         printf '%s\n' "$2"
     fi
 }

@@ -123,6 +123,10 @@ table inet $table {
     icmp type echo-request accept
     drop
   }
+  chain output {
+    type filter hook output priority filter; policy accept;
+    udp dport 4789 @th,96,24 @vnis ip daddr @tunnelled oifname != "wg-*" drop
+  }
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname . oifname @same accept

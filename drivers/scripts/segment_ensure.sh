@@ -6,6 +6,6 @@ lock_fabric
 [[ ! -e /sys/class/net/$bridge || -e /sys/class/net/$bridge/bridge ]] || fail 1 "$bridge is there and is no bridge"
 keep "segments/$bridge" "$(printf '%s\n' "${lines[@]}")"
 make_bridge "$bridge"
-[[ -e /sys/class/net/$tunnel ]] || open_tunnel
 apply_table
+tunnel_stands || open_tunnel
 open_bridge "$bridge"

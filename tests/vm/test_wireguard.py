@@ -17,7 +17,7 @@ INSIDE = WIRE_MTU - WIREGUARD_OVERHEAD_BYTES
 WEB = replace(segment(0), mtu=INSIDE - 50)
 KEY_MADE, GONE = "make a key for WireGuard to other hosts", "remove WireGuard to other hosts, with its key"
 COUNT = """nft 'table inet counting { chain sent {
-  type filter hook output priority -500;
+  type filter hook postrouting priority 500;
   oifname "wires" udp dport 4789 counter;
   oifname "wires" udp dport 51820 counter;
 }; }'"""
@@ -75,6 +75,12 @@ def reaches(machine: Machine, size: int = 100) -> bool:
     return any(machine.sends(pid, other, size) for _ in range(5))
 
 
+async def traces(machine: Machine) -> list[str]:
+    """What there is of WireGuard on a machine."""
+    found = await machine.box.bash(f"ls {ROOT}/state || true; ip rule; ip route show table all; ip -o link")
+    return re.findall(f"wireguard.*|.*4789.*|.*table 1051820.*|{TUNNEL}", found)
+
+
 async def test_what_is_not_prepared_yet_is_tried() -> None:
     with wired() as (machine, _):
         report = await driver(machine).measure(machine.host)
@@ -92,17 +98,25 @@ async def test_packets_between_hosts_are_encrypted_and_as_large_as_is_told(machi
     vxlan, wireguard = await sent(one)
     assert vxlan == 0
     assert wireguard > 0
-    status = await one.box.bash(f"wg show {TUNNEL} latest-handshakes")
+    key, handshake_s = (await one.box.bash(f"wg show {TUNNEL} latest-handshakes")).split()
     assert two.host.tunnel
-    assert status.startswith(two.host.tunnel.public_key)
+    assert key == two.host.tunnel.public_key
+    assert int(handshake_s) > 0
 
 
-async def test_what_comes_beside_the_tunnel_is_dropped(machines: list[Machine]) -> None:
+async def test_what_comes_beside_the_tunnel_is_dropped_where_it_comes_from_and_where_it_goes(
+    machines: list[Machine],
+) -> None:
     one, two = machines
     assert reaches(one)
-    await two.box.bash("ip rule delete ipproto udp dport 4789")
+    await two.box.bash(f"{COUNT}; ip rule delete ipproto udp dport 4789")
     assert not reaches(two)
-    await connect(one, two)
+    assert (await sent(two))[0] == 0
+    await two.box.bash(f"nft delete chain inet carina_{INSTANCE.prefix} output")
+    assert not reaches(two)
+    assert (await sent(two))[0] > 0
+    assert await two.fabric.ensure_rules(two.host)
+    assert not await two.fabric.ensure_rules(two.host)
     assert reaches(two)
 
 
@@ -118,7 +132,7 @@ async def test_it_comes_back_with_the_host(machines: list[Machine]) -> None:
     one, _ = machines
     assert reaches(one)
     await one.box.bash(f"ip link delete {TUNNEL}")
-    await one.box.bash("ip rule delete ipproto udp dport 4789; ip route flush table 51820")
+    await one.box.bash("ip rule delete ipproto udp dport 4789; ip route flush table 1051820")
     await one.box.bash(f"bash {ROOT}/state/boot.sh start")
     assert reaches(one)
 
@@ -128,8 +142,14 @@ async def test_a_host_that_is_to_have_none_any_more_keeps_nothing(machines: list
     told: list[str] = []
     await driver(one, wireguard=False).ensure_prepared(one.host, tell=told.append)
     assert told == [GONE]
-    left = await one.box.bash(f"{{ ls {ROOT}/state; ip rule; ip route show table all; ip link; }}")
-    assert not re.search(f"wireguard|4789|table 51820|{TUNNEL}", left)
+    assert await traces(one) == []
     one.host = replace(one.host, tunnel=None)
     await connect(two)
     assert reaches(one)
+
+
+async def test_removing_all_leaves_nothing(machines: list[Machine]) -> None:
+    one, _ = machines
+    assert len(await traces(one)) > 5
+    await one.fabric.remove_all(one.host)
+    assert await traces(one) == []

@@ -129,6 +129,18 @@ async def test_hosts_with_wireguard_are_told_of_each_other_and_the_others_of_non
     assert bed.fabric.tunnels[one.id] == frozenset()
 
 
+async def test_a_host_that_could_not_be_prepared_is_no_other_end_of_a_tunnel(bed: Bed) -> None:
+    good, bad = bed.add_host("rack1", ""), bed.add_host("rack2", "", ready=False)
+    lacking = Check("idmapped mounts", CheckState.MISSING, "tried: Invalid argument")
+    end = TunnelEnd(51820, "a=")
+    bed.hosts.reports["rack1"] = HostReport((), frozenset(), 1440, 2, address="192.0.2.1", tunnel=end)
+    bed.hosts.reports["rack2"] = HostReport((lacking,), frozenset(), 1440, 2, address="192.0.2.2", tunnel=end)
+    await bed.run(next(each for each in bed.outbox.pending(0.0) if each.host_id == bad.id))
+    await bed.run(bed.accept_task(good, OperationKind.PREPARE_HOST))
+    assert bed.records.host(bad.id).tunnel == end
+    assert bed.fabric.tunnels == {good.id: frozenset()}
+
+
 async def test_an_address_that_was_measured_follows_the_machine(bed: Bed) -> None:
     other, host = bed.add_host("rack2", "192.0.2.2"), bed.add_host("rack1", "")
     for address in ("192.0.2.1", "198.51.100.1"):

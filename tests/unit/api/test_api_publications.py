@@ -95,6 +95,7 @@ async def test_a_cluster_whose_nodes_can_be_reached_publishes_nothing(bed: Testb
         ({"host_port": 22}, "host_port"),
         ({"host_port": 20000}, "host_port"),
         ({"host_port": 24999}, "host_port"),
+        ({"host_port": 51820}, "host_port"),
         ({"host_port": 65536}, "host_port"),
         ({"host_port": 10**400}, "host_port"),
         ({"host_port": -80}, "host_port"),
