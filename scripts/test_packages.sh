@@ -2,7 +2,7 @@
 # Installs the Debian packages that the tests on real parts need, and those named as arguments, where they are missing.
 set -euo pipefail
 
-packages=(btrfs-progs busybox-static curl fish iproute2 lxc lxcfs mmdebstrap nftables openssh-client openssh-server openssl postgresql procps sudo uidmap zsh zstd "$@")
+packages=(apparmor btrfs-progs busybox-static curl fish iproute2 lxc lxcfs mmdebstrap nftables openssh-client openssh-server openssl postgresql procps sudo uidmap zsh zstd "$@")
 missing=()
 for package in "${packages[@]}"; do
     [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
